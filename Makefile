@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+JOBS   ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench bench-policy bench-log lock clean
+
+help:  ## Show the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run  ## Install, then watch real tool calls go through the gateway (about 20 s)
+	@$(BIN)/portreeve demo
+
+test: $(VENV)/.dev  ## Install, then run the whole suite: types, style, units, attacks, journeys
+	@$(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: $(VENV)/.dev  ## Format and fix what can be fixed by itself
+	@$(BIN)/ruff format gateway tests && $(BIN)/ruff check --fix gateway tests && $(BIN)/mypy
+
+bench: $(VENV)/.bench  ## Measure the gateway beside Envoy, a plain proxy and no proxy at all
+	@$(BIN)/python -m tests.benchmarks.gateway
+
+lock: $(VENV)/.dev  ## Renew the lock files from pyproject.toml
+	@$(BIN)/pip install -q uv
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build --group dev --group bench -o requirements-bench.lock
+
+clean:  ## Remove what these commands made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis var
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "portreeve needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.run
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.dev
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""Step 2: may they, by Cedar policy over the arguments."""

@@ -1,0 +1,167 @@
+"""The settings of a deployment as frozen values. Units stand last in the names; every limit has a default that is safe.
+
+`gateway.config.load` fills them from `gateway.toml`; nothing else reads settings. TOML tables mirror the classes: `[gateway]`, `[listen.agents]`,
+`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One socket. `hosts` are the Host header values served besides the address itself; empty means just the address and loopback names."""
+
+    host: str
+    port: int
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where and how the decision log is kept. `origin` names the log for ever (C2SP checkpoint origin)."""
+
+    folder: Path
+    origin: str
+    segment_bytes_max: int = 64 * 1024 * 1024
+    segment_age_s_max: int = 24 * 3600
+    checkpoint_records: int = 256
+    checkpoint_interval_s: float = 1.0
+    heartbeat_interval_s: int = 3600
+    reserve_bytes: int = 4 * 1024 * 1024
+    low_water_bytes: int = 16 * 1024 * 1024
+    queue_records_max: int = 4_096
+    append_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Everything has a limit. Bytes, counts and seconds as the names say."""
+
+    request_line_bytes_max: int = 8_192
+    header_bytes_max: int = 32_768
+    header_count_max: int = 100
+    header_timeout_s: float = 10.0
+    body_bytes_max: int = 64 * 1024 * 1024
+    json_body_bytes_max: int = 262_144
+    body_timeout_s: float = 60.0
+    body_rate_min_bytes_s: int = 1_024
+    write_timeout_s: float = 30.0
+    idle_timeout_s: float = 75.0
+    connections_max: int = 2_000
+    in_flight_max: int = 512
+    in_flight_per_agent_max: int = 128
+    calls_per_minute_per_agent: int = 60_000
+    refusals_sampled_per_window: int = 32
+    refusal_window_s: float = 1.0
+    token_cache_entries_max: int = 10_000
+    drain_delay_s: float = 0.0
+    drain_timeout_s: float = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class InlineOperation:
+    """An operation declared in `[tool.NAME.operation.OP]` instead of an OpenAPI file. Schemas are JSON Schema 2020-12 objects."""
+
+    name: str
+    method: str
+    path: str
+    effect: Literal["read", "idempotent_write", "write", "destructive"]
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    body: Mapping[str, object] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """One upstream service. `url` is its base URL: scheme, host, optional port and path prefix, nothing else.
+
+    `token_header` is a further request header in which the agent's token is accepted. `request_headers` and `response_headers` are let
+    through besides the built-in allow-list. `path_encoded_slash` and `path_semicolon` are the opt-ins for `%2F` and `;` in paths.
+    """
+
+    name: str
+    url: str
+    contract: Path | None = None
+    operations: tuple[InlineOperation, ...] = ()
+    effects: Mapping[str, str] = field(default_factory=dict)
+    credential: str | None = None
+    groups: tuple[str, ...] = ()
+    risk: Literal["low", "medium", "high"] = "medium"
+    token_header: str | None = None
+    request_headers: tuple[str, ...] = ()
+    response_headers: tuple[str, ...] = ()
+    path_encoded_slash: bool = False
+    path_semicolon: bool = False
+    transport: Literal["direct", "httpx2"] = "direct"
+    connect_timeout_s: float = 2.0
+    read_timeout_s: float = 15.0
+    total_timeout_s: float = 30.0
+    stream_idle_timeout_s: float = 60.0
+    stream_age_s_max: float = 900.0
+    connections_max: int = 64
+    in_flight_max: int = 64
+    queue_timeout_s: float = 1.0
+    response_header_bytes_max: int = 65_536
+    response_bytes_max: int = 256 * 1024 * 1024
+    retries_max: int = 2
+    retry_budget_ratio: float = 0.1
+    retry_budget_floor_per_s: float = 1.0
+    retry_body_bytes_max: int = 65_536
+    breaker_window_s: float = 30.0
+    breaker_calls_min: int = 10
+    breaker_failure_ratio: float = 0.5
+    breaker_open_s: float = 10.0
+    breaker_open_s_max: float = 120.0
+    breaker_probes: int = 3
+    ca_file: Path | None = None
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSettings:
+    """An upstream credential by reference: `secret` is `env:NAME` or `file:PATH`, never a value.
+
+    It goes into exactly one place: `header` (with `format`, where `{secret}` is replaced), `query` (a parameter name) or `basic_user`
+    (HTTP Basic with the secret as password). `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
+    """
+
+    name: str
+    secret: str
+    hosts: tuple[str, ...]
+    header: str | None = None
+    format: str = "{secret}"
+    query: str | None = None
+    basic_user: str | None = None
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole deployment. `folder` is where `gateway.toml` stands; relative paths in it start there.
+
+    `url` is the gateway's external base URL: issuer and audience of its tokens. `keys` holds the signing keys (0700, files 0600).
+    """
+
+    folder: Path
+    name: str
+    url: str
+    agents: Listener
+    admin: Listener
+    log: LogSettings
+    limits: Limits
+    policies: Path
+    identities: Path
+    keys: Path
+    tools: Mapping[str, ToolSettings]
+    credentials: Mapping[str, CredentialSettings]
+    digest: str = ""
+    files: tuple[Path, ...] = ()

@@ -1,0 +1,1 @@
+"""Edges: bytes in, a ToolCall; a Reply or a refusal, bytes out."""

@@ -1,0 +1,1 @@
+"""Step 1: who is calling, proven by a signed token."""

@@ -1,0 +1,1 @@
+"""Step 3: the upstream credential, added after the permit."""
