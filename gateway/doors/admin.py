@@ -1,0 +1,34 @@
+"""The admin listener: health, readiness and metrics, on a socket of its own that agents do not reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.canonical import Json
+from gateway.metrics import CONTENT_TYPE, Metrics
+
+
+def admin_app(metrics: Metrics, readiness: Callable[[], Mapping[str, Json]]) -> Starlette:
+    """Build the admin application. `readiness()` gives `{"ready": bool, ...}`; what else it holds is shown to the operator.
+
+    `/healthz` says that the process answers; `/readyz` is 200 when calls can be served and 503 with the reasons when not.
+    """
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        state = readiness()
+        return JSONResponse(dict(state), status_code=200 if state["ready"] else 503, headers={"cache-control": "no-store"})
+
+    async def scrape(request: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    app = Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", scrape)])
+    app.router.redirect_slashes = False
+    return app

@@ -1,0 +1,112 @@
+"""Every metric of the gateway: its name, its labels, and their bounds.
+
+Label values come from the deployment (tools, operations) or from closed lists in the code, never from a request: an attacker cannot make
+series. Children are bound once and kept, because a label look-up costs more than the count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STEPS = ("identify", "bind", "gather", "authorize", "record", "inject", "forward", "total")
+STEP_BUCKETS_S = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+BREAKER_STATES = ("closed", "open", "half_open", "forced_open", "metrics_only")
+LOG_STATES = ("ok", "full", "failed", "closed")
+
+
+class _Live(Collector):
+    """Gauges that are read when somebody scrapes, so that nothing has to keep them up to date."""
+
+    def __init__(self) -> None:
+        self.breakers: Callable[[], Mapping[str, str]] = dict
+        self.log: Callable[[], tuple[str, int]] = lambda: ("closed", 0)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        breakers = GaugeMetricFamily("portreeve_breaker_state", "1 for the state each tool's circuit breaker is in", labels=["tool", "state"])
+        for tool, now in self.breakers().items():
+            for state in BREAKER_STATES:
+                breakers.add_metric([tool, state], float(state == now))
+        yield breakers
+        state_now, size = self.log()
+        states = GaugeMetricFamily("portreeve_log_state", "1 for the state the decision log is in", labels=["state"])
+        for state in LOG_STATES:
+            states.add_metric([state], float(state == state_now))
+        yield states
+        yield GaugeMetricFamily("portreeve_log_records", "Records in the decision log", value=size)
+
+
+class Metrics:
+    """The registry of one gateway. Nothing global: two gateways in one process do not share a count."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._calls = Counter(
+            "portreeve_calls",
+            "Calls of identified agents, by decision and by what came of them",
+            ["tool", "operation", "decision", "outcome"],
+            registry=self._registry,
+        )
+        self._refusals = Counter("portreeve_refusals", "Requests refused, by refusal code", ["code"], registry=self._registry)
+        steps = Histogram("portreeve_step_seconds", "Time in each step of a call", ["step"], buckets=STEP_BUCKETS_S, registry=self._registry)
+        self.steps = {step: steps.labels(step).observe for step in STEPS}
+        self.in_flight = Gauge("portreeve_calls_in_flight", "Calls that are being served now", registry=self._registry)
+        self.results_lost = Counter(
+            "portreeve_results_lost", "Outcomes that could not be recorded; their calls read as unknown", registry=self._registry
+        )
+        self._reloads = Counter("portreeve_reloads", "Reloads of the deployment, by result", ["result"], registry=self._registry)
+        self._reload_time = Gauge("portreeve_reload_timestamp_seconds", "When the state in force was loaded", registry=self._registry)
+        self._policies = Gauge("portreeve_policies", "Policies in force", registry=self._registry)
+        self._tools = Gauge("portreeve_tools", "Tools in the catalogue", registry=self._registry)
+        self._agents = Gauge("portreeve_agents", "Agents registered", registry=self._registry)
+        self._stale = Gauge("portreeve_reload_failing", "1 while files on disk do not load and the last good state is kept", registry=self._registry)
+        self.echoes = Counter(
+            "portreeve_secret_echoes", "Answers in which an upstream echoed its credential; it was redacted", registry=self._registry
+        )
+        self._bound: dict[tuple[str, str, str, str], Callable[[], None]] = {}
+        self._bound_refusals: dict[str, Callable[[], None]] = {}
+        self._live = _Live()
+        self._registry.register(self._live)
+        for result in ("ok", "failed"):
+            self._reloads.labels(result)
+
+    def watch(self, *, breakers: Callable[[], Mapping[str, str]], log: Callable[[], tuple[str, int]]) -> None:
+        """Name where breaker states and (log state, log size) are read at scrape time."""
+        self._live.breakers, self._live.log = breakers, log
+
+    def call(self, tool: str, operation: str, decision: str, outcome: str) -> None:
+        """Count one call. The caller passes names from the catalogue only."""
+        key = (tool, operation, decision, outcome)
+        count = self._bound.get(key)
+        if count is None:
+            count = self._bound[key] = self._calls.labels(*key).inc
+        count()
+
+    def refused(self, code: str) -> None:
+        """Count one refusal; `code` is one of errors.REFUSALS."""
+        count = self._bound_refusals.get(code)
+        if count is None:
+            count = self._bound_refusals[code] = self._refusals.labels(code).inc
+        count()
+
+    def loaded(self, *, at_s: float, policies: int, tools: int, agents: int) -> None:
+        """A state went live."""
+        self._reloads.labels("ok").inc()
+        self._reload_time.set(at_s)
+        self._policies.set(policies)
+        self._tools.set(tools)
+        self._agents.set(agents)
+        self._stale.set(0)
+
+    def reload_failed(self) -> None:
+        """What is on disk does not load; the last good state stays."""
+        self._reloads.labels("failed").inc()
+        self._stale.set(1)
+
+    def text(self) -> bytes:
+        """The exposition text (Prometheus text format 0.0.4)."""
+        return generate_latest(self._registry)

@@ -1,0 +1,319 @@
+"""The journey of a call: the only place that knows the order of the steps.
+
+identify -> admit and gather facts -> bind to the contract -> authorize -> record -> inject -> forward -> record what came of it.
+
+Rules of this file:
+1. Nothing leaves before its `call` record is durable; `forward` takes a Grant, a Grant is made from a Permit, a Permit comes from `decide`.
+2. Every identified call leaves a record of its own. Refusals without identity, and those of admission, are counted and summarised.
+3. Every `call` record that allows gets one `result` record, whatever happens to the client, the upstream or this code.
+4. A call sees one state of the deployment from its first step to its last; a reload swaps the state for the calls that follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from gateway.authorize import Bundle, decide
+from gateway.call import (
+    Answer,
+    Basis,
+    CredentialUse,
+    Deny,
+    Facts,
+    Hold,
+    Identity,
+    Invocation,
+    Outcome,
+    Permit,
+    Receipt,
+    Refused,
+    Reply,
+    ToolCall,
+    Verdict,
+)
+from gateway.canonical import Json
+from gateway.config.model import Settings
+from gateway.errors import Refusal
+from gateway.forward import Upstreams
+from gateway.gather import Gatherer
+from gateway.identify import Verifier
+from gateway.inject import Credentials
+from gateway.metrics import Metrics
+from gateway.record import Log
+from gateway.record.bodies import call_body, result_body
+from gateway.refusals import RefusalSummary
+from gateway.tools.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One loaded deployment. Calls in flight keep theirs while the next one goes live. `digests` names its parts for the log."""
+
+    settings: Settings
+    catalogue: Catalogue
+    verifier: Verifier
+    bundle: Bundle
+    credentials: Credentials
+    digest: str
+    parts: Mapping[str, Json]
+    agents: int
+
+
+class Pipeline:
+    """Serves calls with the state in force. `state` is replaced whole by the owner; nothing else here changes."""
+
+    def __init__(self, state: State, *, log: Log, upstreams: Upstreams, metrics: Metrics, gatherer: Gatherer, summary: RefusalSummary) -> None:
+        self.state = state
+        self.log = log
+        self.upstreams = upstreams
+        self.metrics = metrics
+        self.gatherer = gatherer
+        self.summary = summary
+
+    async def handle(self, call: ToolCall) -> Reply | Refused:
+        """Take one call through all its steps. Raises nothing but CancelledError, when the door gives the call up."""
+        journey = _Journey(self, call)
+        try:
+            return await journey.run()
+        except Refusal as refusal:
+            return await journey.refused(refusal)
+        except asyncio.CancelledError:
+            journey.abandoned()
+            raise
+        except Exception as error:  # noqa: BLE001 - the one broad except: whatever breaks becomes a refusal with a record
+            return await journey.refused(
+                Refusal("internal_error", reason=f"{type(error).__name__} at {_place(error.__traceback__)}", outcome="unknown")
+            )
+
+    async def refuse(self, refusal: Refusal, call: ToolCall | None = None, *, peer: str = "") -> Refused:
+        """Count a refusal that stands before identity: a door's, or the verifier's."""
+        self.metrics.refused(refusal.code)
+        self.summary.add(refusal, call=call, peer=peer)
+        return Refused(refusal, call.id if call else "")
+
+
+class _Journey:
+    """One call under way: what is known of it so far, and what its records still owe."""
+
+    __slots__ = (
+        "answer",
+        "basis",
+        "began",
+        "call",
+        "credential",
+        "facts",
+        "identity",
+        "invocation",
+        "mark",
+        "over",
+        "pipeline",
+        "receipt",
+        "state",
+        "writing",
+    )
+
+    def __init__(self, pipeline: Pipeline, call: ToolCall) -> None:
+        self.pipeline = pipeline
+        self.state = pipeline.state
+        self.call = call
+        self.began = self.mark = perf_counter()
+        self.identity: Identity | None = None
+        self.facts: Facts | None = None
+        self.invocation: Invocation | None = None
+        self.basis: Basis | None = None
+        self.credential: CredentialUse | None = None
+        self.writing: asyncio.Future[Receipt] | None = None
+        self.receipt: Receipt | None = None
+        self.over = False
+
+    async def run(self) -> Reply | Refused:
+        call, state, pipeline = self.call, self.state, self.pipeline
+        identity = self.identity = state.verifier.verify(call.token)
+        self._step("identify")
+        facts = self.facts = pipeline.gatherer.enter(identity)
+        pipeline.metrics.in_flight.inc()
+        self._step("gather")
+        tool = state.catalogue.tool(call.tool)
+        if tool is None:
+            raise Refusal("unknown_tool", reason=f"no tool {call.tool!r}")
+        invocation = self.invocation = await tool.bind(call, body_bytes_max=state.settings.limits.json_body_bytes_max)
+        self._step("bind")
+        verdict = decide(state.bundle, invocation, identity, facts)
+        self.basis = verdict.basis
+        self._step("authorize")
+        if not isinstance(verdict, Permit):
+            return await self.refused(_refusal_of(verdict))
+        await self._record("")
+        self._step("record")
+        grant = state.credentials.inject(verdict, tool.settings)
+        self.credential = grant.credential
+        self._step("inject")
+        body = call.body if invocation.body is None and call.body.length != 0 else None
+        deadline = asyncio.get_running_loop().time() + tool.settings.total_timeout_s
+        answer = await pipeline.upstreams.forward(grant, body=body, deadline=deadline)
+        self._step("forward")
+        return self._reply(answer)
+
+    async def _record(self, code: str) -> Receipt:
+        """Make the decision durable. Whoever gives the call up meanwhile does not stop the write: `abandoned` follows it."""
+        assert self.identity
+        assert self.facts
+        basis = self.basis
+        body = call_body(self.call, self.identity, self.facts, invocation=self.invocation, basis=basis, code=code, state=self.state.digest)
+        blobs = (basis.policies, basis.schema, basis.entities) if basis else ()
+        self.writing = self.pipeline.log.append("call", body, blobs=blobs)
+        self.receipt = await asyncio.shield(self.writing)
+        return self.receipt
+
+    def _reply(self, answer: Answer) -> Reply:
+        assert self.receipt
+        if isinstance(answer.body, bytes):
+            self.finish(_status_of(answer), answer, len(answer.body))
+            return Reply(answer.status, answer.headers, answer.body, self.receipt)
+        return Reply(answer.status, answer.headers, _RecordedStream(self, answer, answer.body), self.receipt)
+
+    async def refused(self, refusal: Refusal) -> Refused:
+        """End the call with a refusal: by its own record when the caller is known, in the summary when not."""
+        if self.facts is None:
+            self.over = True
+            return await self.pipeline.refuse(refusal, self.call)
+        self.pipeline.metrics.refused(refusal.code)
+        if self.writing is None:
+            try:
+                await self._record(refusal.code)
+            except Refusal as broken:
+                return await self._unrecorded(broken)
+            self._over("deny" if self.basis else "none", refusal.code)
+        elif self.receipt is None:
+            return await self._unrecorded(refusal)
+        else:
+            self.finish(refusal.outcome, None, 0, refusal=refusal)
+        return Refused(refusal, self.call.id, self.receipt)
+
+    async def _unrecorded(self, refusal: Refusal) -> Refused:
+        """The log did not take the decision, so nothing left."""
+        self.pipeline.summary.add(refusal, call=self.call)
+        self._over("none", refusal.code)
+        return Refused(refusal, self.call.id)
+
+    def abandoned(self) -> None:
+        """The client left before there was an answer. A write that was sent may have been done: that is `unknown`."""
+        if self.facts is None or self.over:
+            return
+        if self.writing is None or self.basis is None or self.basis.verdict != "allow":
+            self._over("none", "client_gone")
+        elif self.receipt is None:
+            self.writing.add_done_callback(self._abandoned_after_write)
+        else:
+            read = self.invocation is not None and self.invocation.operation.effect == "read"
+            self.finish("cancelled" if read or self.credential is None else "unknown", None, 0, code="client_gone")
+
+    def _abandoned_after_write(self, written: asyncio.Future[Receipt]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            self.receipt = written.result()
+            self.finish("refused", None, 0, code="client_gone")
+        else:
+            self._over("none", "client_gone")
+
+    def finish(self, status: Any, answer: Answer | None, bytes_down: int, *, refusal: Refusal | None = None, code: str = "") -> None:
+        """Write the one `result` record of an allowed call. It is not waited for: a lost one reads as `unknown` after a crash."""
+        if self.over:
+            return
+        assert self.receipt
+        attempts = answer.attempts if answer else refusal.attempts if refusal else ()
+        outcome = Outcome(
+            status=status,
+            http_status=answer.status if answer else None,
+            attempts=attempts,
+            bytes_down=bytes_down,
+            elapsed_ms=round((perf_counter() - self.began) * 1000),
+            code=refusal.code if refusal else code,
+        )
+        written = self.pipeline.log.append("result", result_body(self.call, self.receipt, outcome, self.credential))
+        written.add_done_callback(self._result_written)
+        self._over("allow", status)
+
+    def _result_written(self, written: asyncio.Future[Receipt]) -> None:
+        if written.cancelled() or written.exception() is not None:
+            self.pipeline.metrics.results_lost.inc()
+
+    def _over(self, decision: str, outcome: str) -> None:
+        """Leave: give the place back and count the call, once."""
+        if self.over:
+            return
+        self.over = True
+        assert self.identity
+        metrics = self.pipeline.metrics
+        self.pipeline.gatherer.leave(self.identity)
+        metrics.in_flight.dec()
+        known = self.state.catalogue.tool(self.call.tool) is not None
+        operation = self.invocation.operation.name if self.invocation else ""
+        if self.basis is not None and decision == "deny":
+            decision = self.basis.verdict
+        metrics.call(self.call.tool if known else "", operation, decision, outcome)
+        metrics.steps["total"](perf_counter() - self.began)
+
+    def _step(self, name: str) -> None:
+        now = perf_counter()
+        self.pipeline.metrics.steps[name](now - self.mark)
+        self.mark = now
+
+
+class _RecordedStream(AsyncGenerator[bytes, None]):
+    """An answer's stream that writes the result record when it ends, breaks or is closed, even if it was never started."""
+
+    def __init__(self, journey: _Journey, answer: Answer, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._journey = journey
+        self._answer = answer
+        self._chunks = chunks
+        self._bytes_down = 0
+
+    async def asend(self, value: None) -> bytes:
+        try:
+            chunk = await self._chunks.asend(value)
+        except StopAsyncIteration:
+            self._journey.finish(_status_of(self._answer), self._answer, self._bytes_down)
+            raise
+        except Refusal as refusal:
+            self._journey.finish(refusal.outcome, self._answer, self._bytes_down, refusal=refusal)
+            raise
+        except asyncio.CancelledError:
+            self._journey.finish("cancelled", self._answer, self._bytes_down, code="client_gone")
+            raise
+        self._bytes_down += len(chunk)
+        return chunk
+
+    async def athrow(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> bytes:
+        self._journey.finish("cancelled", self._answer, self._bytes_down, code="client_gone")
+        return await self._chunks.athrow(typ, val, tb)
+
+    async def aclose(self) -> None:
+        self._journey.finish("cancelled", self._answer, self._bytes_down, code="client_gone")
+        await self._chunks.aclose()
+
+
+def _status_of(answer: Answer) -> str:
+    return "ok" if answer.status < 400 else "error"
+
+
+def _refusal_of(verdict: Verdict) -> Refusal:
+    """Say a deny or a hold in the words of the refusal table, with the policy's own message where it has one."""
+    match verdict:
+        case Deny(code=code, message=message):
+            return Refusal(code, message)
+        case Hold(message=message, group=group):
+            return Refusal("approval_required", message or f"Approval by {group} is needed")
+        case Permit():
+            raise AssertionError("a permit is no refusal")
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """The innermost file and line, without values."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{traceback.tb_lineno}" if traceback else "?"
