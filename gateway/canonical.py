@@ -52,7 +52,7 @@ def _measure(value: Json, depth_max: int, members_max: int) -> tuple[int, bool]:
             elif kind is list:
                 items += len(item)
                 below += item
-            elif (kind is float or kind is int) and not INTEGER_MIN <= item <= INTEGER_MAX:
+            elif (kind is float or kind is int) and not INTEGER_MIN < item <= INTEGER_MAX:
                 exact = False  # an integer beyond 64 bits has become a float
         if members + items > members_max:
             raise JsonError(f"more than {members_max} members")

@@ -19,14 +19,14 @@ def admin_app(metrics: Metrics, readiness: Callable[[], Mapping[str, Json]]) -> 
     `/healthz` says that the process answers; `/readyz` is 200 when calls can be served and 503 with the reasons when not.
     """
 
-    async def healthz(request: Request) -> Response:
+    async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def readyz(request: Request) -> Response:
+    async def readyz(_request: Request) -> Response:
         state = readiness()
         return JSONResponse(dict(state), status_code=200 if state["ready"] else 503, headers={"cache-control": "no-store"})
 
-    async def scrape(request: Request) -> Response:
+    async def scrape(_request: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     app = Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", scrape)])

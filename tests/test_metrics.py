@@ -1,0 +1,38 @@
+"""Metrics count what happened under bounded labels."""
+
+from gateway.metrics import BREAKER_STATES, Metrics
+
+
+def test_calls_are_counted_by_tool_operation_decision_and_outcome():
+    metrics = Metrics()
+    metrics.call("tickets", "get_ticket", "allow", "ok")
+    metrics.call("tickets", "get_ticket", "allow", "ok")
+    assert 'portreeve_calls_total{decision="allow",operation="get_ticket",outcome="ok",tool="tickets"} 2.0' in metrics.text().decode()
+
+
+def test_breakers_and_the_log_are_read_when_somebody_scrapes():
+    metrics = Metrics()
+    metrics.watch(breakers=lambda: {"dead": "open"}, log=lambda: ("full", 12))
+    text = metrics.text().decode()
+    assert 'portreeve_breaker_state{state="open",tool="dead"} 1.0' in text
+    assert text.count("portreeve_breaker_state{") == len(BREAKER_STATES)
+    assert 'portreeve_log_state{state="full"} 1.0' in text
+    assert "portreeve_log_records 12.0" in text
+
+
+def test_a_failed_reload_shows_until_a_good_one():
+    metrics = Metrics()
+    metrics.reload_failed()
+    assert "portreeve_reload_failing 1.0" in metrics.text().decode()
+    metrics.loaded(at_s=5.0, policies=9, tools=3, agents=2)
+    text = metrics.text().decode()
+    assert "portreeve_reload_failing 0.0" in text
+    assert "portreeve_policies 9.0" in text
+    assert 'portreeve_reloads_total{result="failed"} 1.0' in text
+
+
+def test_two_gateways_in_one_process_do_not_share_a_count():
+    one, other = Metrics(), Metrics()
+    one.refused("denied")
+    assert 'code="denied"' in one.text().decode()
+    assert 'code="denied"' not in other.text().decode()
