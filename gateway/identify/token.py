@@ -1,0 +1,89 @@
+"""The form of a token: text to header, claims and signature, refusing everything that two parsers could read differently.
+
+Nothing here is trusted yet: the signature is checked by the verifier, over exactly the bytes that were parsed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Any, Never
+
+from gateway import canonical
+from gateway.errors import Refusal
+from gateway.secret import Secret
+
+TOKEN_BYTES_MAX = 8_192
+TYP = "at+jwt"
+"""RFC 9068 section 2.1, compared exactly: an ID token, a logout token or a DPoP proof must not pass for an access token (RFC 8725 section 3.11)."""
+
+_HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
+_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A well-formed token, not yet believed. `signed` are the bytes that the signature covers."""
+
+    kid: str
+    alg: str
+    claims: dict[str, Any]
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def refuse(reason: str, cause: Exception | None = None) -> Never:
+    """Refuse the token. The reason goes to the log only: a stranger always reads the same text, whatever was wrong."""
+    raise Refusal("invalid_token", reason=reason) from cause
+
+
+def ascii_bytes(token: Secret) -> bytes:
+    """The token's bytes, once it is known to be small: nobody makes us hash or parse a megabyte."""
+    text = token.reveal()
+    if len(text) > TOKEN_BYTES_MAX:
+        refuse("the token is larger than 8 KiB")
+    if not text.isascii():
+        refuse("the token is not ASCII")
+    return text.encode("ascii")
+
+
+def read(raw: bytes) -> UnverifiedToken:
+    """Take the token apart. Raises Refusal("invalid_token") for bytes that are not exactly in the form that `mint` writes."""
+    segments = raw.split(b".")
+    if len(segments) != 3:
+        refuse("the token does not have three segments")
+    header, claims = (_object(_decode(segment), part) for segment, part in zip(segments[:2], ("header", "claims"), strict=True))
+    extra = header.keys() - _HEADER_MEMBERS
+    if extra:  # jku, x5u and jwk bring the attacker's key, crit and b64 change what is signed
+        refuse(f"the header has members besides alg, kid and typ: {min(extra)[:32]!a}")
+    if header.get("typ") != TYP:
+        refuse("the header's typ is not at+jwt")
+    kid, alg = header.get("kid"), header.get("alg")
+    if type(kid) is not str or type(alg) is not str:
+        refuse("the header's kid or alg is missing or no text")
+    return UnverifiedToken(kid, alg, claims, segments[0] + b"." + segments[1], _decode(segments[2]))
+
+
+def _decode(segment: bytes) -> bytes:
+    """Base64url in its one spelling: no padding, no other letter, no stray bits (RFC 7515 section 2, RFC 4648 section 3.5)."""
+    if not _SEGMENT.fullmatch(segment) or len(segment) % 4 == 1:
+        refuse("a segment is not unpadded base64url")
+    try:
+        raw = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    except binascii.Error as error:
+        refuse("a segment is not base64url", error)
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != segment:
+        refuse("a segment is not in the canonical spelling of base64url")
+    return raw
+
+
+def _object(raw: bytes, part: str) -> dict[str, Any]:
+    try:
+        value = canonical.loads(raw, depth_max=8, members_max=200)
+    except canonical.JsonError as error:
+        refuse(f"the {part} is not strict JSON: {str(error)[:80]!r}", error)
+    if type(value) is not dict:
+        refuse(f"the {part} is not a JSON object")
+    return value

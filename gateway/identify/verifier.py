@@ -1,0 +1,145 @@
+"""Decides whether a token proves an identity, now, with the agents and denials of one snapshot.
+
+Order: the cache, the form, the issuer (it chooses the keys; other issuers' keys are never searched), the key (it chooses the algorithm), the
+signature, the claims, the registry. A new snapshot means a new Verifier, so a cached token never outlives a change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable
+
+from jwt import get_algorithm_by_name
+
+from gateway.call import Identity
+from gateway.identify.claims import Claims, check
+from gateway.identify.keys import SigningKeys
+from gateway.identify.token import UnverifiedToken, ascii_bytes, read, refuse
+from gateway.identities.model import TTL_S_MAX, Agent, Identities
+from gateway.secret import Secret
+
+CLOCK_SKEW_S = 5
+"""How far ahead the clock of a machine that mints may be. Never added to a token's life."""
+
+_ES256 = get_algorithm_by_name("ES256")
+
+
+class Verifier:
+    """Verifies the tokens of one issuer, the gateway itself, for one audience.
+
+    `now` gives seconds since the epoch. At most `cache_entries_max` verified tokens are remembered, by SHA-256, never by text.
+    """
+
+    def __init__(  # noqa: PLR0917 - each is a different type, and the composition root names them
+        self,
+        identities: Identities,
+        keys: SigningKeys,
+        audience: str,
+        issuer: str,
+        now: Callable[[], float],
+        cache_entries_max: int,
+    ) -> None:
+        self._identities = identities
+        self._keys = keys
+        self._audience = audience
+        self._issuer = issuer
+        self._now = now
+        self._entries_max = cache_entries_max
+        self._verified: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+
+    def verify(self, token: Secret | None) -> Identity:
+        """Whose token it is. Raises Refusal("invalid_token") with a private reason for every other text, and nothing else.
+
+        About 150 us for a token seen first (ES256 takes 100), 2 us after that.
+        """
+        if token is None:
+            refuse("no token was presented")
+        now = self._now()
+        raw = ascii_bytes(token)
+        name = hashlib.sha256(raw).digest()
+        known = self._verified.get(name)
+        if known is not None and now < known[0]:
+            return known[1]
+        until, identity = self._prove(read(raw), now)
+        self._verified[name] = (until, identity)
+        if len(self._verified) > self._entries_max:
+            self._verified.popitem(last=False)
+        return identity
+
+    def _prove(self, token: UnverifiedToken, now: float) -> tuple[float, Identity]:
+        if token.claims.get("iss") != self._issuer:
+            refuse("iss is not this gateway")
+        key = self._keys.public.get(token.kid)
+        if key is None:
+            refuse("kid is not a key of this issuer")
+        if token.alg != key.alg:
+            refuse("alg is not the algorithm of this key")
+        if len(token.signature) != 64 or not _ES256.verify(token.signed, key.key, token.signature):
+            refuse("the signature does not verify")
+        claims = check(token.claims)
+        self._check_times(claims, now)
+        if claims.audience != self._audience:
+            refuse("aud is not this gateway's tools")
+        self._check_denials(claims, token.kid, now)
+        agents = self._agents(claims, now)
+        until = min([claims.expires_at, *(agent.expires_at for agent in agents if agent.expires_at is not None)])
+        return until, Identity(
+            agent=agents[0].id,
+            issuer=claims.issuer,
+            subject=claims.subject,
+            token_id=claims.token_id,
+            key_id=token.kid,
+            audience=claims.audience,
+            expires_at=claims.expires_at,
+            user=claims.user,
+            actors=claims.chain[1:],
+            scopes=claims.scopes,
+            run=claims.run,
+        )
+
+    def _check_times(self, claims: Claims, now: float) -> None:
+        if now >= claims.expires_at:
+            refuse(f"expired {int(now) - claims.expires_at} s ago")
+        if max(claims.issued_at, claims.not_before) > now + CLOCK_SKEW_S:
+            refuse(f"not valid for another {max(claims.issued_at, claims.not_before) - int(now)} s; compare the clocks")
+        if not 0 < claims.expires_at - claims.issued_at <= min(self._identities.own_issuer.max_ttl_s, TTL_S_MAX):
+            refuse("exp is not within the longest life after iat")
+
+    def _check_denials(self, claims: Claims, kid: str, now: float) -> None:
+        revoked = self._identities.revoked
+        denial = revoked.denies("jti", claims.token_id, now) or revoked.denies("kid", kid, now)
+        for agent in claims.chain:
+            denial = denial or revoked.denies("agent", agent, now)
+        if denial is not None:
+            refuse(f"the {denial.kind} is revoked: {denial.reason}")
+
+    def _agents(self, claims: Claims, now: float) -> tuple[Agent, ...]:
+        """The registered agents of the chain. Each must be usable: stopping one stops everything delegated from it."""
+        found: list[Agent] = []
+        for name in claims.chain:
+            agent = self._identities.agents.get(name)
+            if agent is None:
+                refuse(f"the agent {name} is not registered")
+            why = agent.unusable_because(now)
+            if why:
+                refuse(f"the agent {name} {why}")
+            if claims.user is not None and not agent.delegation.may_act_for_users:
+                refuse(f"the agent {name} may not act for users")
+            _check_ceilings(agent, claims)
+            found.append(agent)
+        for depth, (actor, origin) in enumerate(itertools.pairwise(found)):
+            if actor.id not in origin.delegation.may_delegate_to or origin.delegation.max_depth <= depth:
+                refuse(f"the agent {origin.id} may not delegate to {actor.id} here")
+        return tuple(found)
+
+
+def _check_ceilings(agent: Agent, claims: Claims) -> None:
+    """What the agent's file allows its tokens: narrowing the file narrows tokens that are already out."""
+    if claims.expires_at - claims.issued_at > agent.ttl_s:
+        refuse(f"lives longer than the agent {agent.id} may have")
+    if agent.audiences and claims.audience not in agent.audiences:
+        refuse(f"aud is not one of the agent {agent.id}")
+    if not set(claims.scopes) <= set(agent.scopes):
+        refuse(f"scope is beyond the agent {agent.id}")
