@@ -1,0 +1,221 @@
+"""Composition: builds the gateway from a deployment folder, serves it, reloads it, and stops it.
+
+The only place that knows every part. A reload builds a whole new state, checks it, writes a `policy.load` record and swaps it in; whatever
+does not load leaves the last good state in force and says so in metrics, in `/readyz` and on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import watchfiles
+
+from gateway import __version__
+from gateway.authorize import Bundle, load_bundle
+from gateway.call import Blob
+from gateway.canonical import Json, dumps
+from gateway.config.load import load
+from gateway.config.model import Settings
+from gateway.doors.admin import admin_app
+from gateway.doors.agents import agents_app
+from gateway.doors.server import Server, serve
+from gateway.errors import Problem, Problems, Refusal
+from gateway.forward import Upstreams
+from gateway.gather import Gatherer
+from gateway.identify import SigningKeys, Verifier
+from gateway.identities import load_identities
+from gateway.inject import Credentials
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline, State
+from gateway.record import Log, NoteSigner, open_log
+from gateway.refusals import RefusalSummary
+from gateway.tools.catalogue import Catalogue
+
+Report = Callable[[str], None]
+
+
+def load_state(settings: Settings, keys: SigningKeys) -> State:
+    """Load everything that a reload may change. Blocking and pure but for reading files. Raises Problems with all that was found."""
+    identities = load_identities(settings.identities)
+    catalogue = Catalogue.load(settings)
+    bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
+    parts = {
+        "config": settings.digest,
+        "contracts": catalogue.digest,
+        "identities": identities.digest,
+        "policies": bundle.policies.digest,
+        "schema": bundle.schema.digest,
+        "engine": bundle.engine,
+    }
+    return State(
+        settings=settings,
+        catalogue=catalogue,
+        verifier=Verifier(
+            identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=settings.limits.token_cache_entries_max
+        ),
+        bundle=bundle,
+        credentials=Credentials.load(settings),
+        digest=Blob.of(dumps(parts)).digest,
+        parts=parts,
+        agents=len(identities.agents),
+    )
+
+
+def audience(settings: Settings) -> str:
+    """The one audience of this gateway's tool tokens (RFC 8707 resource)."""
+    return settings.url + "/tools"
+
+
+class Gateway:
+    """A running gateway. Made by `start`; ended by `stop`."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, keys: SigningKeys, report: Report) -> None:
+        self.settings = settings
+        self.pipeline = pipeline
+        self.keys = keys
+        self.failing: list[str] = []
+        self.fatal = asyncio.Event()
+        self._report = report
+        self._stopping = False
+        self._agents: Server | None = None
+        self._admin: Server | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+        self._reloading = asyncio.Lock()
+
+    @classmethod
+    async def start(cls, folder: Path, *, report: Report = lambda _: None) -> Gateway:
+        """Load the deployment in `folder`, open its log and its listeners. Raises Problems; then nothing was left open."""
+        settings = load(folder)
+        keys = SigningKeys.open(settings.keys)
+        state = await asyncio.to_thread(load_state, settings, keys)
+        fatal = asyncio.Event()
+        log = await open_log(settings.log, NoteSigner.open(settings.keys), on_fatal=fatal.set)
+        try:
+            await _announce(log, state)
+        except Refusal as refusal:
+            await log.close()
+            raise Problems([Problem("log_unavailable", str(refusal), key="log.folder", remedy="free space on the log's disk")]) from refusal
+        metrics = Metrics()
+        upstreams = Upstreams.open(settings.tools, on_echo=metrics.echoes.inc)
+        pipeline = Pipeline(
+            state, log=log, upstreams=upstreams, metrics=metrics, gatherer=Gatherer(settings.limits), summary=RefusalSummary(log, settings.limits)
+        )
+        gateway = cls(settings, pipeline, keys, report)
+        gateway.fatal = fatal
+        metrics.watch(breakers=upstreams.breakers, log=lambda: (log.state, log.size))
+        gateway._loaded(state)
+        try:
+            await gateway._listen()
+        except OSError as error:
+            await gateway.stop()
+            raise Problems([Problem("address_in_use", f"cannot listen: {error.strerror}", key="listen", remedy="choose a free address")]) from error
+        gateway._watchers = [asyncio.create_task(gateway._watch(recursive)) for recursive in (True, False)]
+        gc.collect()
+        gc.freeze()  # what was loaded lives as long as the process: the collector need not walk it on every pass
+        return gateway
+
+    async def _listen(self) -> None:
+        settings, pipeline = self.settings, self.pipeline
+        agents = agents_app(pipeline.handle, pipeline.refuse, lambda: pipeline.state, keys=self.keys)
+        self._agents = await serve(agents, settings.agents.host, settings.agents.port, settings.limits, on_refusal=self._door_refused)
+        admin = admin_app(pipeline.metrics, self.readiness)
+        self._admin = await serve(admin, settings.admin.host, settings.admin.port, settings.limits)
+
+    def _door_refused(self, refusal: Refusal, peer: str) -> None:
+        """A request that never became a call: the protocol answered it, here it is counted."""
+        self.pipeline.metrics.refused(refusal.code)
+        self.pipeline.summary.add(refusal, peer=peer)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where the listeners are, as base URLs."""
+        found = {"agents": self._agents, "admin": self._admin}
+        return {name: f"http://{server.host}:{server.port}" for name, server in found.items() if server}
+
+    def readiness(self) -> Mapping[str, Json]:
+        """What `/readyz` shows: ready or not, why not, and what is in force."""
+        log, state = self.pipeline.log, self.pipeline.state
+        problems = []
+        if self._stopping:
+            problems.append("the gateway is shutting down")
+        if log.state != "ok":
+            problems.append(f"the decision log is {log.state}")
+        return {
+            "ready": not problems,
+            "problems": problems,
+            "reload": {"failing": bool(self.failing), "problems": self.failing},
+            "state": {"digest": state.digest, **state.parts, "tools": len(state.settings.tools), "agents": state.agents},
+            "log": {"origin": log.origin, "size": log.size, "state": log.state},
+            "breakers": dict(self.pipeline.upstreams.breakers()),
+            "version": __version__,
+        }
+
+    async def reload(self) -> bool:
+        """Load what is on disk and put it in force. False when it does not load: then nothing changed."""
+        async with self._reloading:
+            try:
+                settings = await asyncio.to_thread(load, self.settings.folder)
+                state = await asyncio.to_thread(load_state, settings, self.keys)
+                if state.digest == self.pipeline.state.digest and not self.failing:
+                    return True
+                await _announce(self.pipeline.log, state)
+            except Problems as problems:
+                return self._keep([str(p) for p in problems.problems])
+            except Refusal as refusal:
+                return self._keep([str(refusal)])
+            if (settings.agents, settings.admin, settings.log, settings.limits) != (
+                self.settings.agents,
+                self.settings.admin,
+                self.settings.log,
+                self.settings.limits,
+            ):
+                self._report("changed [listen], [log] or [limits] take effect after a restart")
+            await self.pipeline.upstreams.replace(settings.tools)
+            self.pipeline.state = state
+            self._loaded(state)
+            self._report(f"reloaded: {state.bundle.policy_count} policies, {len(settings.tools)} tools, {state.agents} agents")
+            return True
+
+    def _keep(self, problems: list[str]) -> bool:
+        self.failing = problems
+        self.pipeline.metrics.reload_failed()
+        self._report("reload failed, the last good state stays in force:\n" + "\n".join(f"  {p}" for p in problems))
+        return False
+
+    def _loaded(self, state: State) -> None:
+        self.failing = []
+        self.pipeline.metrics.loaded(at_s=time.time(), policies=state.bundle.policy_count, tools=len(state.settings.tools), agents=state.agents)
+
+    async def _watch(self, recursive: bool) -> None:  # noqa: FBT001 - two watchers, one flag
+        """Reload when files change. The log's folder is never watched: its own writes would wake us."""
+        settings = self.settings
+        roots = {settings.policies, settings.identities} if recursive else {f.parent for f in settings.files} - {settings.policies, settings.identities}
+        async for _ in watchfiles.awatch(*roots, recursive=recursive, debounce=200, step=50, stop_event=None, raise_interrupt=False):
+            await self.reload()
+
+    async def stop(self) -> None:
+        """Stop accepting, let calls finish within the drain time, write what the log is owed, close."""
+        self._stopping = True
+        for task in self._watchers:
+            task.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        limits = self.settings.limits
+        if self._agents and limits.drain_delay_s:
+            await asyncio.sleep(limits.drain_delay_s)
+        if self._agents:
+            await self._agents.stop(limits.drain_timeout_s)
+        await self.pipeline.upstreams.close()
+        await self.pipeline.summary.close()
+        await self.pipeline.log.close()
+        if self._admin:
+            await self._admin.stop(0)
+
+
+async def _announce(log: Log, state: State) -> None:
+    """Record what goes into force, before it does."""
+    bundle: Bundle = state.bundle
+    await log.append("policy.load", {"state": state.digest, **state.parts}, blobs=(bundle.policies, bundle.schema))
