@@ -206,7 +206,7 @@ class Grant:
 
     `headers` is ordered and complete but for framing (Content-Length, Transfer-Encoding), which forward writes. A value that is a Secret is
     revealed only while the head is serialised. `query` is a Secret when a credential is part of it. `host` and `port` are where the
-    credential is bound to.
+    credential is bound to. `secret` is the bare credential, for finding it again in an answer that echoes it.
     """
 
     permit: Permit
@@ -220,6 +220,7 @@ class Grant:
     headers: tuple[tuple[str, str | Secret], ...]
     body: bytes | None
     credential: CredentialUse | None
+    secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,5 @@
-"""Step 3: the upstream credential, added after the permit."""
+"""Inject: adds the upstream credential that the agent never sees, after a permit and for nothing else."""
+
+from gateway.inject.credentials import Credentials
+
+__all__ = ["Credentials"]

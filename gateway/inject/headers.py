@@ -1,0 +1,109 @@
+"""Which of the agent's request headers may go up: an allow-list, and a never-list that no setting can overrule.
+
+Order (RFC 9110 section 7.6.1): fields that `Connection` names and the hop-by-hop ones go first, so that no agent can name the credential
+there and have it stripped on the way; then the allow-list; the credential is added last, by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.call import Headers
+
+ALLOWED = frozenset(
+    {
+        "accept",
+        "accept-language",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "prefer",
+        "range",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+    }
+)
+
+HOP_BY_HOP = frozenset({"connection", "expect", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+
+# Set by us, or believed by upstreams when a proxy in front of them sets it: whoever may send these says who he is or what he asks for.
+NEVER = HOP_BY_HOP | frozenset(
+    {
+        "accept-encoding",
+        "api-key",
+        "authorization",
+        "content-length",
+        "cookie",
+        "cookie2",
+        "forwarded",
+        "front-end-https",
+        "host",
+        "remote-addr",
+        "remote-user",
+        "true-client-ip",
+        "via",
+        "x-api-key",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-host",
+        "x-original-method",
+        "x-original-uri",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
+    }
+)
+NEVER_PREFIXES = (
+    "cf-connecting-",
+    "portreeve-",
+    "proxy-",
+    "x-amz-",
+    "x-auth-request-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-ms-client-principal",
+    "x-remote-",
+)
+
+TOKEN = frozenset("!#$%&'*+-.^`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2 in lower case, without the underscore
+
+
+def is_never(name: str) -> bool:
+    """Whether no setting can let this field through. `X_Forwarded_For` reads as `X-Forwarded-For` to CGI-like servers, so no underscores."""
+    return name in NEVER or name.startswith(NEVER_PREFIXES) or "_" in name
+
+
+def is_field_name(name: str) -> bool:
+    return bool(name) and TOKEN.issuperset(name)
+
+
+def passed_up(headers: Headers, allowed: Iterable[str]) -> list[tuple[str, str]]:
+    """The agent's headers that go up, in order. `allowed` holds names in lower case, none of which is a never-name."""
+    nominated: set[str] = set()
+    for name, value in headers:
+        if name == "connection":
+            nominated.update(part.strip().lower() for part in value.split(","))
+    kept = [field for field in headers if field[0] in allowed]
+    return [field for field in kept if field[0] not in nominated] if nominated else kept
+
+
+def accepts_gzip(headers: Headers) -> bool:
+    """Whether the agent asked for gzip by name: `*` is no wish, and `q=0` is the opposite of one (RFC 9110 12.5.3)."""
+    for name, value in headers:
+        if name != "accept-encoding":
+            continue
+        for coding in value.lower().split(","):
+            word, _, weight = coding.partition(";")
+            if word.strip() == "gzip" and weight.replace(" ", "").rstrip("0.") != "q=":
+                return True
+    return False
