@@ -1,0 +1,119 @@
+"""The log's folder: what its files are called, and how a file or a name in it becomes durable.
+
+origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | torn/ | reserve
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+from gateway.errors import Problem
+from gateway.record.note import NAME
+
+SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
+
+
+class LogFolder:
+    """Paths below one folder. Nothing here writes but the functions that say so."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.origin_file = path / "origin"
+        self.lock_file = path / "lock"
+        self.segments = path / "log"
+        self.checkpoints = path / "checkpoints"
+        self.checkpoint = path / "checkpoint"
+        self.objects = path / "objects"
+        self.torn = path / "torn"
+        self.reserve = path / "reserve"
+
+    def segment(self, first: int) -> Path:
+        return self.segments / f"{first:020d}.jsonl"
+
+    def segment_list(self) -> list[tuple[int, Path]]:
+        """Every segment with the n of its first record, in order. Other names are left alone."""
+        found = [(m, p) for p in self.segments.iterdir() if (m := SEGMENT.fullmatch(p.name))] if self.segments.is_dir() else []
+        return sorted((int(m[1]), p) for m, p in found)
+
+    def origin(self) -> str:
+        """The log's name. Raises Problem when the file is missing or holds no origin."""
+        try:
+            text = self.origin_file.read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Problem(
+                "log_missing", "there is no decision log here", file=str(self.path), remedy="name the log's folder, the one that holds `origin`"
+            ) from error
+        name = text.removesuffix("\n")
+        if not text.endswith("\n") or not NAME.fullmatch(name):
+            raise Problem("log_origin", "this file does not hold an origin", file=str(self.origin_file), remedy="restore it from backup")
+        return name
+
+    def prepare(self, origin: str) -> None:
+        """Make the folder for a log of this name, or see that it is one. Raises Problem when it belongs to another."""
+        if not NAME.fullmatch(origin):
+            raise Problem("log_origin", "not an origin", key="log.origin", remedy="1 to 255 characters without white space and plus signs")
+        for path in (self.path, self.segments, self.objects, self.torn):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.origin_file.exists():
+            if self.segment_list():
+                raise Problem("log_origin", "the log has records but no origin", file=str(self.origin_file), remedy="restore it from backup")
+            replace(self.origin_file, f"{origin}\n".encode(), durable=True)
+            return
+        found = self.origin()
+        if found != origin:
+            raise Problem(
+                "log_origin",
+                f"this folder holds the log of {found}",
+                file=str(self.path),
+                key="log.origin",
+                remedy="name another folder: an origin names its log for ever",
+            )
+
+    def lock(self) -> int:
+        """Become the one writer until the returned descriptor is closed. Raises Problem when another process is."""
+        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise Problem(
+                "log_locked",
+                "another gateway writes this log",
+                file=str(self.path),
+                remedy="stop it, or give this gateway a log folder and origin of its own",
+            ) from error
+        return descriptor
+
+
+def sync_folder(path: Path) -> None:
+    """Make names created or removed in a folder durable: fsync of a file does not."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte; a write may stop short of what it was given."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
+
+
+def replace(path: Path, data: bytes, *, durable: bool) -> None:
+    """Put new content in place of a file's old one in one step; with `durable`, on the disk when this returns. Raises OSError."""
+    own = path.with_name(f".{path.name}.new")
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        write_all(descriptor, data)
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    own.replace(path)
+    if durable:
+        sync_folder(path.parent)

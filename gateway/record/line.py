@@ -1,0 +1,104 @@
+"""The form of one record: a line of JSON whose first members are `n`, `prev`, `t`, `k`, in that order.
+
+`n` is the leaf index, `prev` the leaf hash of the line before, `t` microseconds since the epoch (never decreasing), `k` the kind.
+The producer serialises the rest; the writer only puts the head in front, so a line is serialised once and hashed as stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
+from gateway.record.tree import leaf_hash
+
+FORMAT = "portreeve-log/v1"
+LINE_BYTES_MAX = 65_535
+"""Without the newline: what a C2SP tlog-tiles entry bundle can hold."""
+HEAD_BYTES_MAX = len('{"n":,"prev":"","t":') + 20 + 64 + 20
+REST_BYTES_MAX = LINE_BYTES_MAX - HEAD_BYTES_MAX
+HEAD_MEMBERS = frozenset({"n", "prev", "t", "k"})
+KIND = re.compile(r"[a-z]+(\.[a-z]+)*", re.ASCII)
+
+
+class LineTooLong(ValueError):  # noqa: N818
+    """The body does not fit in one line."""
+
+
+class BrokenLine(ValueError):  # noqa: N818
+    """The bytes are not a line of this log at this place. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line read back. `body` holds every member but the first four; `offset` is in bytes within the segment."""
+
+    n: int
+    prev: str
+    t: int
+    kind: str
+    body: Mapping[str, Json]
+    line: bytes
+    segment: str = ""
+    offset: int = 0
+
+    @property
+    def leaf(self) -> str:
+        return leaf_hash(self.line).hex()
+
+
+def genesis(origin: str) -> bytes:
+    """`prev` of the first line. It depends on the origin, so records of one log cannot begin another."""
+    return hashlib.sha256(f"{FORMAT}\n{origin}\n".encode()).digest()
+
+
+def rest_of(kind: str, body: Mapping[str, Json]) -> bytes:
+    """Everything after `t`. Raises JsonError for a body without JSON form, LineTooLong for one that does not fit, ValueError for our own mistakes."""
+    if not HEAD_MEMBERS.isdisjoint(body) or len(kind) > 32 or not KIND.fullmatch(kind):
+        raise ValueError(f"not a kind or a body of a record: {kind!r}")
+    members = dumps_in_order(body if type(body) is dict else dict(body))
+    rest = b',"k":"%b"%b' % (kind.encode(), b"," + members[1:] if len(members) > 2 else b"}")
+    if len(rest) > REST_BYTES_MAX:
+        raise LineTooLong("the record is longer than a line may be")
+    return rest
+
+
+def line_of(n: int, prev: bytes, t: int, rest: bytes) -> bytes:
+    """The whole line without its newline; `prev` is the hash itself."""
+    return b'{"n":%d,"prev":"%b","t":%d%b' % (n, prev.hex().encode(), t, rest)
+
+
+def parse(line: bytes, n: int, prev: str, t_min: int = 0) -> dict[str, Json]:
+    """The line's members when it is, byte for byte, the line that belongs at `n` after `prev`. Raises BrokenLine.
+
+    The round trip refuses what two parsers may read differently: a duplicate member, white space, a needless escape, a rounded number.
+    """
+    if len(line) > LINE_BYTES_MAX:
+        raise BrokenLine("longer than a line may be")
+    try:
+        members = loads_trusted(line)
+        t, kind = members["t"], members["k"]
+        head = b'{"n":%d,"prev":"%b","t":%d,"k":"%b"' % (n, prev.encode(), t, kind.encode())
+        same = dumps_in_order(members) == line
+    except (JsonError, TypeError, KeyError, AttributeError, ValueError) as error:
+        raise BrokenLine("not a record") from error
+    if not line.startswith(head):
+        raise BrokenLine("its first members are not the n, prev, t and k of this place")
+    if not same:
+        raise BrokenLine("not in the one form that a record has")
+    if t < t_min:
+        raise BrokenLine("its time is earlier than the record before")
+    found: dict[str, Json] = members
+    return found
+
+
+def record_of(line: bytes, segment: str = "", offset: int = 0) -> Record:
+    """Read a line without judging its place. Raises BrokenLine when it is no record at all."""
+    try:
+        members = loads_trusted(line)
+        body = {k: v for k, v in members.items() if k not in HEAD_MEMBERS}
+        return Record(members["n"], members["prev"], members["t"], members["k"], body, line, segment, offset)
+    except (JsonError, KeyError, AttributeError, TypeError) as error:
+        raise BrokenLine("not a record") from error

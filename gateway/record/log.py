@@ -1,0 +1,223 @@
+"""The decision log as the gateway uses it: append a record, wait for its receipt.
+
+An append is cheap on the event loop: the body is serialised there, everything else happens in the writer thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from gateway.call import Blob, Receipt
+from gateway.canonical import Json, JsonError
+from gateway.config.model import LogSettings
+from gateway.errors import Problem, Refusal
+from gateway.record.disk import Disk, SystemDisk
+from gateway.record.folder import LogFolder
+from gateway.record.line import FORMAT, LineTooLong, rest_of
+from gateway.record.notary import Notary
+from gateway.record.recovery import Standing, closes_calls, opens_call, recover
+from gateway.record.signer import NoteSigner
+from gateway.record.writer import Answered, Pending, State, Writer
+
+OUTCOMES = frozenset({"result", "recover", "log.open", "log.close"})
+"""Kinds that are written while the disk is full: what has happened must be told; what has not happened yet can wait."""
+OPEN_CALLS_MAX = 4_096
+"""Calls without an outcome at one time. They are named in one line when a segment begins, so there is a limit."""
+
+
+async def open_log(settings: LogSettings, key: NoteSigner, *, on_fatal: Callable[[str], None] | None = None, disk: Disk | None = None) -> Log:
+    """Open the log for writing, or begin it. Calls that a crash left open are closed as `unknown`.
+
+    `on_fatal` is called once, on the event loop, when the log can never be written again in this process: the caller should exit (75).
+    Raises Problem when the folder belongs to another log or writer, is damaged, or has no room.
+    """
+    folder = LogFolder(settings.folder)
+    lock, standing, writer = await asyncio.to_thread(_open, folder, settings, key, disk or SystemDisk())
+    log = Log(settings, writer, lock, on_fatal)
+    try:
+        if standing is None:
+            await log.append("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
+        elif standing.open_calls or standing.torn:
+            await log.append("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
+    except Refusal as refusal:
+        await log.close()
+        raise Problem(
+            "log_full", f"the log cannot be begun: {refusal.reason}", file=str(settings.folder), remedy="free space on its disk"
+        ) from refusal
+    return log
+
+
+def _open(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk) -> tuple[int, Standing | None, Writer]:
+    try:
+        folder.prepare(settings.origin)
+        lock = folder.lock()
+        try:
+            standing = recover(folder, settings.origin, (key.key(settings.origin),))
+            key.publish(settings.origin)
+            return lock, standing, Writer(folder, settings, standing, Notary(folder, settings.origin, key), disk)
+        except BaseException:
+            os.close(lock)
+            raise
+    except OSError as error:
+        raise Problem(
+            "log_unusable", f"the log's folder cannot be used: {error.strerror}", file=str(folder.path), remedy="let the gateway's user write there"
+        ) from error
+
+
+class Log:
+    """The one writer of one log. All methods belong to the event loop it was opened on."""
+
+    def __init__(self, settings: LogSettings, writer: Writer, lock: int, on_fatal: Callable[[str], None] | None) -> None:
+        self.origin = settings.origin
+        self._settings = settings
+        self._writer = writer
+        self._lock = lock
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Pending] = deque()
+        self._pending = 0
+        self._stopping = False
+        self._thread_ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+        self._watch_every_s = max(0.05, settings.append_timeout_s / 4)
+        self._watch = self._loop.call_later(self._watch_every_s, self._give_up)
+
+    @property
+    def state(self) -> State:
+        return self._writer.state
+
+    @property
+    def size(self) -> int:
+        """Durable records."""
+        return self._writer.tree.size
+
+    @property
+    def root(self) -> bytes:
+        """The Merkle root of the durable records."""
+        return self._writer.tree.root()
+
+    @property
+    def signed_size(self) -> int:
+        """Records under the newest checkpoint."""
+        return self._writer.signed
+
+    @property
+    def open_calls(self) -> int:
+        """Allowed calls whose outcome is not recorded yet."""
+        return len(self._writer.open_calls)
+
+    def append(self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = ()) -> asyncio.Future[Receipt]:
+        """Queue a record; the future resolves when it is durable. `blobs` are stored before it.
+
+        Raises, or resolves to, Refusal: `log_unavailable` when it cannot be durable, `body_too_large` when it does not fit in a line.
+        A call whose future is cancelled before it resolves may still be recorded; the log then closes it itself, as not sent.
+        """
+        outcome = kind in OUTCOMES
+        self._admit(kind, outcome=outcome)
+        try:
+            rest = rest_of(kind, body)
+        except LineTooLong as error:
+            raise Refusal("body_too_large", "The call is too large to be recorded", reason=f"a {kind} record does not fit in a line") from error
+        except JsonError as error:
+            raise Refusal("log_unavailable", reason=f"a {kind} record has no JSON form: {error}") from error
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        deadline = self._loop.time() + self._settings.append_timeout_s
+        opens = kind == "call" and opens_call(kind, body)
+        closes = () if kind == "call" else closes_calls(kind, body)
+        item = Pending(rest, future, blobs, outcome, opens, closes, deadline, body.get("id"))
+        self._pending += 1
+        self._waiting.append(item)
+        self._writer.queue.put(item)
+        return future
+
+    async def close(self) -> None:
+        """Write `log.close`, sign, and let go of the folder. Appends still on their way are answered first; a disk that hangs is not waited for."""
+        if not self._stopping:
+            if self.state in {"ok", "full"}:
+                with contextlib.suppress(Refusal):
+                    await self.append("log.close", {})
+            self._stopping = True
+            self._writer.queue.put(None)
+        await asyncio.wait({self._thread_ended}, timeout=self._settings.append_timeout_s)
+        self._watch.cancel()
+
+    def _admit(self, kind: str, *, outcome: bool) -> None:
+        state = self._writer.state
+        limit = self._settings.queue_records_max
+        if state not in {"ok", "full"} or self._stopping:
+            raise Refusal("log_unavailable", reason=f"the log is {state}: {self._writer.failure}".removesuffix(": "))
+        if not outcome and state == "full":
+            raise Refusal("log_unavailable", reason="the log's disk is full", retry_after_s=1)
+        if self._pending >= (2 * limit if outcome else limit):
+            raise Refusal("log_unavailable", reason="the log's queue is full", retry_after_s=1)
+        if kind == "call" and len(self._writer.open_calls) >= OPEN_CALLS_MAX:
+            raise Refusal("log_unavailable", reason=f"{OPEN_CALLS_MAX} calls have no outcome in the log", retry_after_s=1)
+
+    def _run(self) -> None:
+        """The writer thread."""
+        try:
+            self._writer.run(self._answer_soon)
+        finally:
+            os.close(self._lock)
+            with contextlib.suppress(RuntimeError):  # the loop is gone
+                self._loop.call_soon_threadsafe(self._ended)
+
+    def _ended(self) -> None:
+        if not self._thread_ended.done():
+            self._thread_ended.set_result(None)
+        self._report_failure()
+
+    def _answer_soon(self, answered: Answered) -> None:
+        """One wake-up of the loop for a whole batch. The loop may be gone when a process ends without `close`."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._answer, answered)
+
+    def _answer(self, answered: Answered) -> None:
+        for item, answer in answered:
+            if item.answered:
+                continue
+            item.answered = True
+            self._pending -= 1
+            future = item.future
+            if future.done():  # cancelled, or given up: nobody holds the receipt, so nothing was sent
+                if item.opens and isinstance(answer, Receipt):
+                    self._disown(item, answer.n)
+            elif isinstance(answer, Receipt):
+                future.set_result(answer)
+            else:
+                future.set_exception(answer)
+        waiting = self._waiting
+        while waiting and waiting[0].answered:
+            waiting.popleft()
+        self._report_failure()
+
+    def _disown(self, item: Pending, n: int) -> None:
+        status = "cancelled" if item.future.cancelled() else "refused"
+        with contextlib.suppress(Refusal):  # then it stays open, and the next start closes it
+            self.append("result", {"call": n, "id": item.call_id, "status": status, "code": "log_unavailable"}).add_done_callback(_looked_at)
+
+    def _give_up(self) -> None:
+        """A disk that hangs must not hang the gateway: whoever has waited too long is refused, whatever becomes of the record."""
+        now = self._loop.time()
+        for item in self._waiting:
+            if item.deadline > now:
+                break
+            if not item.future.done():
+                item.future.set_exception(Refusal("log_unavailable", reason="the log's disk does not answer", retry_after_s=1))
+        self._watch = self._loop.call_later(self._watch_every_s, self._give_up)
+
+    def _report_failure(self) -> None:
+        if self._writer.state == "failed" and self._on_fatal is not None:
+            report, self._on_fatal = self._on_fatal, None
+            report(self._writer.failure)
+
+
+def _looked_at(future: asyncio.Future[Receipt]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,174 @@
+"""Where the log stands when it is opened: what is valid, what was torn by a crash, which calls were left open.
+
+Only the last segment is read, whatever the age of the log: its first record carries the state of the tree before it. A crash can leave
+unacknowledged bytes at the very end; those are moved to torn/ and named in a `recover` record. Anything else is damage, and a log that was
+damaged is never shortened by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.canonical import Json, digest, loads_trusted
+from gateway.errors import Problem
+from gateway.record.folder import LogFolder, replace, sync_folder
+from gateway.record.line import BrokenLine, genesis, parse
+from gateway.record.notary import newest_checkpoint
+from gateway.record.note import BadNote, Checkpoint, NoteKey
+from gateway.record.tree import Frontier, leaf_hash
+
+RESTORE = "restore the log's folder from backup, or move it away and start a new log with a new origin"
+
+
+@dataclass(slots=True)
+class Standing:
+    """The log so far: its tree, the hash of its last line, its last time in microseconds, and the calls that have no result yet."""
+
+    tree: Frontier
+    prev: bytes
+    t: int = 0
+    first: int = 0
+    end: int = 0
+    opened_t: int = 0
+    open_calls: set[int] = field(default_factory=set)
+    torn: list[dict[str, Json]] = field(default_factory=list)
+    signed: int = 0
+
+
+def opens_call(kind: str, body: Mapping[str, Json]) -> bool:
+    """An allowed call is an intent: a result must follow. One with a refusal code ended there."""
+    authz = body.get("authz") if kind == "call" else None
+    return isinstance(authz, Mapping) and authz.get("decision") == "allow" and not body.get("code")
+
+
+def closes_calls(kind: str, body: Mapping[str, Json]) -> Sequence[int]:
+    """The calls whose outcome this record states."""
+    if kind == "result" and type(body.get("call")) is int:
+        return (body["call"],)
+    if kind == "recover" and isinstance(body.get("calls"), list):
+        return [n for n in body["calls"] if type(n) is int]
+    return ()
+
+
+def recover(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Standing | None:
+    """Read the end of the log, cut what a crash tore. None when the log has no record yet. Raises Problem for damage."""
+    signed = _signed(folder, origin, keys)
+    segments = folder.segment_list()
+    torn: list[dict[str, Json]] = []
+    while segments:
+        first, path = segments[-1]
+        found = _scan(path, first, origin, signed)
+        if found.tree.size > first:  # it has at least its first record
+            break
+        _drop(folder, path, torn)
+        segments.pop()
+    if not segments:
+        if signed and signed.size:
+            raise _damage(folder.path, f"{signed.size} records were signed and none is left")
+        return None
+    if signed and found.tree.size < signed.size:
+        raise _damage(path, f"{signed.size} records were signed and {found.tree.size} are left")
+    found.signed = signed.size if signed else 0
+    if path.stat().st_size > found.end:
+        torn.append(_cut(folder, path, found.end))
+    found.torn += torn
+    return found
+
+
+def _signed(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Checkpoint | None:
+    """The newest checkpoint; a note torn at the end of the list is moved away (the log itself can be signed again)."""
+    try:
+        found, end = newest_checkpoint(folder, keys, origin)
+    except BadNote as error:
+        raise _damage(folder.checkpoints, str(error)) from error
+    if folder.checkpoints.exists() and folder.checkpoints.stat().st_size > end:
+        _cut(folder, folder.checkpoints, end)
+    return found
+
+
+def _scan(path: Path, first: int, origin: str, signed: Checkpoint | None) -> Standing:
+    """Read one segment up to its last valid line. Raises Problem when valid lines follow a broken one, or a root is not the signed one."""
+    found = Standing(Frontier(), genesis(origin), first=first)
+    with path.open("rb") as stream:
+        while line := stream.readline(1 << 17):
+            at = found.end
+            try:
+                if not line.endswith(b"\n"):
+                    raise BrokenLine("without an end")  # noqa: TRY301
+                _take(found, line[:-1], first)
+            except BrokenLine as error:
+                if _valid_lines_follow(stream.read(), found.tree.size):
+                    raise _damage(path, f"record {found.tree.size} is broken ({error}) and valid ones follow", at) from error
+                return found
+            found.end = at + len(line)
+            if signed and signed.size == found.tree.size and signed.root != found.tree.root():
+                raise _damage(path, f"the first {signed.size} records are not the ones that were signed", at)
+    return found
+
+
+def _take(found: Standing, line: bytes, first: int) -> None:
+    """Add a line to the standing. The first line of a segment says what stood before it. Raises BrokenLine."""
+    n = found.tree.size
+    if n < first:
+        n = first
+        try:
+            head = loads_trusted(line)
+            tree = Frontier.of_json(head["size"], head["frontier"])
+            prev, calls = bytes.fromhex(head["prev"]), head["open_calls"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BrokenLine("not the first record of a segment") from error
+        if tree.size != first or head.get("root") != tree.root().hex() or head.get("k") != "seg.open":
+            raise BrokenLine("not the first record of this segment")
+        members = parse(line, n, prev.hex())
+        found.tree, found.open_calls = tree, set(calls)
+    else:
+        members = parse(line, n, found.prev.hex(), found.t)
+    found.prev = leaf_hash(line)
+    found.tree.push(found.prev)
+    found.t = members["t"]
+    if n == first:
+        found.opened_t = found.t
+    kind = members["k"]
+    if opens_call(kind, members):
+        found.open_calls.add(n)
+    found.open_calls.difference_update(closes_calls(kind, members))
+
+
+def _valid_lines_follow(data: bytes, n: int) -> bool:
+    """Whether a later record stands whole behind the break. A torn batch ends the file; damage in the middle does not."""
+    for line in data.split(b"\n")[:-1]:
+        try:
+            later = loads_trusted(line)
+        except ValueError:
+            continue
+        if isinstance(later, dict) and type(later.get("n")) is int and later["n"] > n and "prev" in later and "k" in later:
+            return True
+    return False
+
+
+def _cut(folder: LogFolder, path: Path, end: int) -> dict[str, Json]:
+    """Move the bytes behind `end` to torn/ and shorten the file. The copy is durable first: nothing is ever just deleted."""
+    with path.open("r+b") as stream:
+        stream.seek(end)
+        data = stream.read()
+        mark = digest(data)
+        replace(folder.torn / f"{path.stem}.{end}.{mark[7:23]}", data, durable=True)
+        os.ftruncate(stream.fileno(), end)
+        os.fsync(stream.fileno())
+    return {"file": path.name, "at": end, "bytes": len(data), "digest": mark}
+
+
+def _drop(folder: LogFolder, path: Path, torn: list[dict[str, Json]]) -> None:
+    """A segment whose first record never became whole: the crash came during rotation."""
+    if path.stat().st_size:
+        torn.append(_cut(folder, path, 0))
+    path.unlink()
+    sync_folder(path.parent)
+
+
+def _damage(path: Path, what: str, offset: int | None = None) -> Problem:
+    where = f", at byte {offset}" if offset is not None else ""
+    return Problem("log_damaged", f"the decision log is damaged{where}: {what}", file=str(path), remedy=RESTORE)
