@@ -1,8 +1,9 @@
 """A small ticket-and-refund API in its own process: the stand-in for somebody else's service that the demo puts behind the gateway.
 
 It has its own SQLite database, refuses every call without its own API key, keeps a record of what reached it (table `seen`), and can be told
-to fail or stall on a separate control port. Run it with `python -m gateway.cli.demo.upstream --folder DIR`; the first line it prints is a JSON
-object with its ports: `api`, `flaky` (fails the first FLAKY_FAILURES times per target), `dead` (bound, but nothing listens) and `control`.
+to fail or stall on a separate control port. Run it with `python -m gateway.cli.demo.upstream --folder DIR --key-file FILE`; the first line it
+prints is a JSON object with its ports: `api`, `flaky` (the same without a key, and it fails the first FLAKY_FAILURES times for each target),
+`dead` (bound, but nothing listens) and `control`.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Service:
 
     async def refuse(self, name: str, scope: Scope) -> Response | None:
         keys = [value for field, value in scope["headers"] if field == b"x-api-key"]
-        if len(keys) != 1 or not hmac.compare_digest(keys[0], self.api_key):
+        if name == "api" and (len(keys) != 1 or not hmac.compare_digest(keys[0], self.api_key)):
             return JSONResponse({"error": "an API key is needed"}, 401)
         if self.faults.stall_s:
             await asyncio.sleep(self.faults.stall_s)
@@ -245,10 +246,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A ticket-and-refund API to put behind the gateway.")
     parser.add_argument("--folder", type=Path, required=True, help="where the database is created")
     parser.add_argument("--key-file", type=Path, required=True, help="file with the API key that callers must present as X-Api-Key")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--port", type=int, default=0, help="of the API; flaky, dead and control follow it. 0: any free ports")
     asked = parser.parse_args()
-    dead = listener(0)  # bound for as long as the process runs, so nobody else can answer there
-    sockets = {"api": listener(asked.port), "flaky": listener(0), "control": listener(0)}
+    wanted = [asked.port + n if asked.port else 0 for n in range(4)]
+    dead = listener(wanted[2])  # bound for as long as the process runs, so nobody else can answer there
+    sockets = {"api": listener(wanted[0]), "flaky": listener(wanted[1]), "control": listener(wanted[3])}
     ports = {name: sock.getsockname()[1] for name, sock in sockets.items()}
     service = Service(Store(asked.folder / "upstream.sqlite"), asked.key_file.read_text().strip(), ports)
     for sock in sockets.values():

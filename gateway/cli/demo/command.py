@@ -1,0 +1,112 @@
+"""`portreeve demo`: sets the stage, plays the scenes, says whether all came out as expected, and clears up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gateway.cli.demo.aftermath import what_the_log_proves
+from gateway.cli.demo.agents import Agents
+from gateway.cli.demo.scenes import SCENES, SUPPORT, Play
+from gateway.cli.demo.show import Line, Screen, as_expected, as_json
+from gateway.cli.demo.stage import Stage, StageError, open_stage
+from gateway.errors import Problems
+
+EXIT_INTERRUPTED = 130
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards, with commands to try, until Ctrl-C.")] = False,
+    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Watch real tool calls go through a real gateway: allowed, denied, retried, recorded, replayed.
+
+    Starts a small ticket service and a gateway on free loopback ports over a throw-away deployment, plays agents as HTTP clients, and exits 0
+    when every answer was the expected one, 1 when not. Everything it starts is ended and its folder removed.
+    """
+    screen = Screen(Console(highlight=False, soft_wrap=False), quiet=machine)
+    with tempfile.TemporaryDirectory(prefix="portreeve-demo-", ignore_cleanup_errors=True) as folder:
+        try:
+            code = asyncio.run(_demo(Path(folder), screen, keep=keep, machine=machine))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            code = 0 if keep else EXIT_INTERRUPTED
+        except StageError as error:
+            print(f"portreeve demo: {error}", file=sys.stderr)
+            code = 1
+        except Problems as problems:
+            print("portreeve demo: the sample deployment does not load", *problems.problems, sep="\n  ", file=sys.stderr)
+            code = 1
+    if code:
+        raise typer.Exit(code)
+
+
+async def _demo(folder: Path, screen: Screen, *, keep: bool, machine: bool) -> int:
+    _end_on_signals()
+    began = time.monotonic()
+    screen.say("Starting a ticket service and a gateway on this machine, each in a process of its own ...")
+    async with open_stage(folder) as stage:
+        agents = Agents(stage)
+        try:
+            lines = await _play(Play(stage, agents), screen)
+            seconds = time.monotonic() - began
+            if machine:
+                print(as_json(lines, seconds=seconds, folder=str(folder), processes=stage.processes), flush=True)
+            _say_the_end(lines, seconds, screen)
+            if keep:
+                _say_how_to_go_on(stage, screen)
+                await asyncio.Event().wait()
+        finally:
+            await agents.close()
+    return 0 if as_expected(lines) else 1
+
+
+async def _play(play: Play, screen: Screen) -> list[Line]:
+    lines: list[Line] = []
+    screen.head()
+    for title, scene in [*SCENES, ("What the log proves", what_the_log_proves)]:
+        screen.title(title)
+        async with contextlib.aclosing(scene(play)) as found:
+            async for line in found:
+                lines.append(line)
+                screen.line(line)
+    return lines
+
+
+def _end_on_signals() -> None:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: by cancelling it, so that everything is cleared up."""
+    task = asyncio.current_task()
+    assert task
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+def _say_the_end(lines: list[Line], seconds: float, screen: Screen) -> None:
+    wrong = sum(bool(line.differed) for line in lines)
+    verdict = "all as expected" if not wrong else f"{wrong} NOT as expected"
+    screen.say(f"\n{len(lines)} steps in {seconds:.1f} s: {verdict}.")
+
+
+def _say_how_to_go_on(stage: Stage, screen: Screen) -> None:
+    at = shlex.quote(str(stage.deployment))
+    screen.say(
+        f"""
+Everything keeps running until Ctrl-C. The deployment is in {stage.deployment}; edit its policies and call again.
+
+  TOKEN=$(portreeve token {SUPPORT} --folder {at})
+  curl -H "Authorization: Bearer $TOKEN" {stage.agents_url}/tools/tickets/tickets?status=open
+  curl -H "Authorization: Bearer $TOKEN" --json '{{"ticket_id":"T-1001","amount":900,"currency":"EUR","reason":"twice"}}' \\
+       {stage.agents_url}/tools/tickets/refunds
+  curl {stage.admin_url}/metrics
+  portreeve log tail --folder {at}
+"""
+    )

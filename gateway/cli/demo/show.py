@@ -1,0 +1,80 @@
+"""How the demo looks: a table that grows line by line, for people on any width, or one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_MAX = 140
+COLOURS = {"allowed": "green", "refused": "yellow", "found": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was tried: who, what, what came back, and why. `differed` says how it was not as expected; empty when it was."""
+
+    who: str
+    tried: str
+    answer: str
+    why: str
+    kind: Literal["allowed", "refused", "found"]
+    differed: str = ""
+
+
+class Screen:
+    """Prints lines as they come. Without a terminal there is no colour and no control character."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._width = min(console.width, WIDTH_MAX)
+
+    def title(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print()
+            self._console.print(Text(text, style="bold"))
+
+    def head(self) -> None:
+        if not self._quiet:
+            self._console.print(self._row("", *(Text(name, style="dim") for name in ("who", "tried", "answer", "why"))))
+
+    def line(self, line: Line) -> None:
+        if self._quiet:
+            return
+        mark = Text("x", style="bold red") if line.differed else Text("+", style=COLOURS[line.kind])
+        answer = Text(line.answer, style="bold red" if line.differed else COLOURS[line.kind])
+        self._console.print(self._row(mark, Text(line.who), Text(line.tried), answer, Text(line.why)))
+        if line.differed:
+            self._console.print(Text(f"  not as expected: {line.differed}", style="bold red"))
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(Text(text))
+
+    def _row(self, *cells: Text | str) -> Table:
+        """A grid of its own per line, with the same widths each time, so that lines can be printed before the rest is known."""
+        who, answer = 12, 21
+        tried = (self._width - who - answer - 5) * 9 // 20
+        row = Table.grid(padding=(0, 1, 0, 0))
+        for width in (1, who, tried, answer, self._width - who - answer - tried - 5):
+            row.add_column(width=width, overflow="fold")
+        row.add_row(*cells)
+        return row
+
+
+def as_json(lines: list[Line], *, seconds: float, folder: str, processes: Mapping[str, int]) -> str:
+    """Everything that was shown, for a machine. `ok` is whether every line came out as expected; `processes` are those that ran, by id."""
+    steps = [{**asdict(line), "ok": not line.differed} for line in lines]
+    found = {"ok": as_expected(lines), "seconds": round(seconds, 1), "folder": folder, "processes": dict(processes), "steps": steps}
+    return json.dumps(found)
+
+
+def as_expected(lines: list[Line]) -> bool:
+    """Whether something was shown and all of it came out as it should."""
+    return bool(lines) and not any(line.differed for line in lines)
