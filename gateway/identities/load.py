@@ -54,7 +54,8 @@ def load_identities(folder: Path) -> Identities:
     issuers: dict[str, Issuer] = {}
     agents: dict[str, Agent] = {}
     denials: dict[tuple[str, str], Denial] = {}
-    for name, text in texts.items():
+    tops: dict[str, Table] = {}
+    for name, text in texts.items():  # agents come before issuers and denials
         try:
             document, lines = parse(text, str(folder / name))
         except Problem as problem:
@@ -68,11 +69,13 @@ def load_identities(folder: Path) -> Identities:
         if name == "issuers.toml":
             issuers = _issuers(top)
         elif name == "revoked.toml":
-            denials = _denials(top)
+            denials = _denials(top, agents)
         else:
             agent = _agent(top, Path(name).stem)
-            agents[agent.id] = agent
-    _cross_check(folder, agents, denials, problems)
+            agents[agent.id], tops[agent.id] = agent, top
+    for identity, top in tops.items():
+        for other in agents[identity].delegation.may_delegate_to:
+            _known(other, agents, top.table("delegation"), "may_delegate_to")
     if problems:
         raise Problems(sorted(problems, key=lambda p: (p.file, p.line)))
     return Identities(
@@ -217,7 +220,7 @@ def _attributes(table: Table) -> Mapping[str, Attribute]:
     return MappingProxyType(found)
 
 
-def _denials(top: Table) -> dict[tuple[str, str], Denial]:
+def _denials(top: Table, agents: Mapping[str, Agent]) -> dict[tuple[str, str], Denial]:
     found: dict[tuple[str, str], Denial] = {}
     kinds: tuple[tuple[Literal["jti", "kid", "agent"], re.Pattern[str]], ...] = (("jti", TOKEN_ID), ("kid", _KID), ("agent", AGENT_ID))
     for table in top.tables("denial"):
@@ -228,6 +231,8 @@ def _denials(top: Table) -> dict[tuple[str, str], Denial]:
         if len(named) != 1:
             table.wrong("bad_denial", "", "must name exactly one of jti, kid, agent", "write one [[denial]] per thing to deny")
         elif named[0][1]:
+            if named[0][0] == "agent":
+                _known(named[0][1], agents, table, "agent")
             if named[0] in found:
                 table.wrong("duplicate", named[0][0], f"{named[0][1]!r} is denied twice", "keep one of the two")
             found[named[0]] = Denial(*named[0], reason, until)
@@ -236,15 +241,7 @@ def _denials(top: Table) -> dict[tuple[str, str], Denial]:
     return found
 
 
-def _cross_check(folder: Path, agents: Mapping[str, Agent], denials: Mapping[tuple[str, str], Denial], problems: list[Problem]) -> None:
+def _known(name: str, agents: Mapping[str, Agent], table: Table, key: str) -> None:
     """References must lead somewhere: a denial of a misspelt agent would stop nobody."""
-    remedy = f"known agents: {', '.join(sorted(agents)[:20]) or 'none'}"
-    for agent in agents.values():
-        for other in agent.delegation.may_delegate_to:
-            if other not in agents:
-                message = f"there is no agent {other!r}"
-                problems.append(Problem("unknown_reference", message, file=agent.file, key="delegation.may_delegate_to", remedy=remedy))
-    for kind, value in denials:
-        if kind == "agent" and value not in agents:
-            message = f"there is no agent {value!r}"
-            problems.append(Problem("unknown_reference", message, file=str(folder / "revoked.toml"), key="denial.agent", remedy=remedy))
+    if name not in agents:
+        table.wrong("unknown_reference", key, f"there is no agent {name!r}", f"known agents: {', '.join(sorted(agents)[:20]) or 'none'}")

@@ -44,7 +44,10 @@ def _lines(text: str) -> dict[Path_, int]:
         header, key = _HEADER.match(line), _KEY.match(line)
         if header and not key:
             table = _split(header[2])
+            for end in range(1, len(table)):
+                found.setdefault(table[:end], number)
             if header[1] == "[[":
+                found.setdefault(table, number)
                 counts[table] = counts.get(table, -1) + 1
                 table = (*table, counts[table])
             found.setdefault(table, number)

@@ -1,0 +1,284 @@
+"""An identities folder is read whole or not at all, and every fault is named with its line."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import Problem, Problems
+from gateway.identities import Delegation, load_identities
+from gateway.identities.load import ATTRIBUTES_MAX, FILE_BYTES_MAX
+
+SAMPLE = Path(__file__).resolve().parents[2] / "identities"
+ISSUERS = 'schema = 1\n[issuer.gateway]\nkind = "self"\n'
+AGENT = 'schema = 1\n[agent]\nid = "bot"\nowner = "team:a"\n'
+
+
+def deployment(folder: Path, agent: str = AGENT, *, issuers: str = ISSUERS, revoked: str = "", name: str = "bot.toml") -> Path:
+    (folder / "agents").mkdir(exist_ok=True)
+    (folder / "issuers.toml").write_text(issuers)
+    (folder / "agents" / name).write_text(agent)
+    if revoked:
+        (folder / "revoked.toml").write_text(revoked)
+    return folder
+
+
+def faults(folder: Path) -> tuple[Problem, ...]:
+    with pytest.raises(Problems) as caught:
+        load_identities(folder)
+    assert all(p.code and p.message and p.remedy and p.file for p in caught.value.problems)
+    return caught.value.problems
+
+
+def test_the_sample_loads():
+    identities = load_identities(SAMPLE)
+    assert {a.id: a.groups for a in identities.agents.values()} == {
+        "audit-bot": ("auditors",),
+        "intern-bot": ("interns",),
+        "support-bot": ("support",),
+    }
+    bot = identities.agents["support-bot"]
+    assert dict(bot.attributes) == {"env": "prod", "max_autonomy": 2}
+    assert (bot.status, bot.audiences, bot.delegation.may_act_for_users) == ("active", (), True)
+    assert identities.own_issuer.kind == "self" and not identities.revoked.denials
+
+
+def test_the_example_of_a_denial_in_the_sample_is_true(tmp_path: Path):
+    text = (SAMPLE / "revoked.toml").read_text()
+    example = "\n".join(line.removeprefix("# ") for line in text.split("schema = 1")[1].splitlines())
+    folder = deployment(tmp_path, AGENT.replace('"bot"', '"intern-bot"'), name="intern-bot.toml", revoked="schema = 1\n" + example)
+    [denial] = load_identities(folder).revoked.denials.values()
+    assert (denial.kind, denial.value) == ("agent", "intern-bot")
+
+
+def test_everything_a_file_may_say_is_read(tmp_path: Path):
+    text = (
+        AGENT
+        + """
+description = "Answers"
+status = "suspended"
+expires = 2027-03-31
+groups = ["support", "tier-1"]
+[agent.attributes]
+env = "prod"
+max_autonomy = 2
+pilot = true
+regions = ["eu", "us"]
+note = ""
+[token]
+ttl = "90s"
+audiences = ["https://gw.example.com/tools"]
+scopes = ["crm:read", "crm:write"]
+[delegation]
+may_act_for_users = true
+may_delegate_to = ["bot"]
+max_depth = 2
+"""
+    )
+    agent = load_identities(deployment(tmp_path, text)).agents["bot"]
+    assert (agent.owner, agent.description, agent.status, agent.expires) == ("team:a", "Answers", "suspended", date(2027, 3, 31))
+    assert agent.groups == ("support", "tier-1")
+    assert dict(agent.attributes) == {"env": "prod", "max_autonomy": 2, "pilot": True, "regions": ["eu", "us"], "note": ""}
+    assert (agent.ttl_s, agent.audiences, agent.scopes) == (90, ("https://gw.example.com/tools",), ("crm:read", "crm:write"))
+    assert agent.delegation == Delegation(may_act_for_users=True, may_delegate_to=("bot",), max_depth=2)
+
+
+def test_what_a_file_does_not_say_grants_nothing(tmp_path: Path):
+    agent = load_identities(deployment(tmp_path)).agents["bot"]
+    assert (agent.groups, agent.scopes, agent.delegation, agent.ttl_s) == ((), (), Delegation(), 300)
+    assert not agent.delegation.may_act_for_users
+
+
+FAULTS = {
+    "a typo in a key": (AGENT + 'statu = "suspended"\n', "unknown_key", 5, "did you mean 'status'"),
+    "an unknown section": (AGENT + "[tokens]\n", "unknown_key", 5, "did you mean 'token'"),
+    "an unknown key in [token]": (AGENT + '[token]\nlife = "5m"\n', "unknown_key", 6, "known here"),
+    "an unknown key in [delegation]": (AGENT + "[delegation]\nall = true\n", "unknown_key", 6, "known here"),
+    "a duplicate key": (AGENT + 'status = "suspended"\nstatus = "active"\n', "not_toml", 6, "only once"),
+    "a duplicate section": (AGENT + "[token]\n[token]\n", "not_toml", 6, ""),
+    "no TOML": ("schema = 1\nagent:\n  id: bot\n", "not_toml", 2, ""),
+    "no schema": (AGENT.replace("schema = 1\n", ""), "bad_schema", 0, "schema = 1"),
+    "another schema": (AGENT.replace("schema = 1", "schema = 2"), "bad_schema", 1, "schema = 1"),
+    "a schema that is true": (AGENT.replace("schema = 1", "schema = true"), "bad_schema", 1, "schema = 1"),
+    "no owner": (AGENT.replace('owner = "team:a"\n', ""), "missing_key", 2, "owner ="),
+    "no id": (AGENT.replace('id = "bot"\n', ""), "missing_key", 2, 'id = "bot"'),
+    "an id that is not the file's name": (AGENT.replace('"bot"', '"bit"'), "name_mismatch", 3, "bit.toml"),
+    "an id in upper case": (AGENT.replace('"bot"', '"BOT"'), "bad_name", 3, ""),
+    "an owner with a quote": (AGENT.replace("team:a", "team:'a'"), "bad_name", 4, ""),
+    "an empty owner": (AGENT.replace("team:a", ""), "bad_text", 4, ""),
+    "an owner that is a list": (AGENT.replace('"team:a"', '["a"]'), "wrong_type", 4, ""),
+    "an unknown status": (AGENT + 'status = "Active"\n', "bad_status", 5, "suspended"),
+    "a status that is false": (AGENT + "status = false\n", "wrong_type", 5, "double quotes"),
+    "an expiry in quotes": (AGENT + 'expires = "2027-03-31"\n', "wrong_type", 5, "without quotes"),
+    "an expiry with a time": (AGENT + "expires = 2027-03-31T00:00:00Z\n", "wrong_type", 5, "2027-03-31"),
+    "a description with a control character": (AGENT + 'description = "a\\u001b[2Jb"\n', "bad_text", 5, ""),
+    "a description that reads backwards": (AGENT + 'description = "a\\u202eb"\n', "bad_text", 5, ""),
+    "a group twice": (AGENT + 'groups = ["a", "a"]\n', "duplicate", 5, ""),
+    "a group that is a number": (AGENT + "groups = [1]\n", "wrong_type", 5, ""),
+    "a group that breaks out of Cedar": (AGENT + "groups = ['a\"]; permit']\n", "bad_name", 5, ""),
+    "groups that are one text": (AGENT + 'groups = "support"\n', "wrong_type", 5, "list"),
+    "an attribute that is a float": (AGENT + "[agent.attributes]\nrisk = 0.5\n", "wrong_type", 6, ""),
+    "an attribute that is a table": (AGENT + "[agent.attributes]\nrisk = { a = 1 }\n", "wrong_type", 6, ""),
+    "an attribute that is a date": (AGENT + "[agent.attributes]\nrisk = 2027-01-01\n", "wrong_type", 6, ""),
+    "an attribute with a list of numbers": (AGENT + "[agent.attributes]\nrisk = [1]\n", "wrong_type", 6, ""),
+    "an attribute beyond 64 bits": (AGENT + "[agent.attributes]\nrisk = 9223372036854775808\n", "wrong_type", 6, ""),
+    "an attribute with a bad name": (AGENT + '[agent.attributes]\n"a-b" = 1\n', "bad_name", 6, ""),
+    "an attribute with a control character": (AGENT + '[agent.attributes]\na = "\\u0000"\n', "bad_text", 6, ""),
+    "an attribute list with a control character": (AGENT + '[agent.attributes]\na = ["\\u0000"]\n', "bad_text", 6, ""),
+    "too many attributes": (AGENT + "[agent.attributes]\n" + "".join(f"a{n} = 1\n" for n in range(ATTRIBUTES_MAX + 1)), "too_many", 5, ""),
+    "attributes that are no table": (AGENT + "attributes = 1\n", "wrong_type", 5, "table"),
+    "a life without unit": (AGENT + '[token]\nttl = "5"\n', "bad_duration", 6, '"5m"'),
+    "a life that is a number": (AGENT + "[token]\nttl = 300\n", "wrong_type", 6, "duration"),
+    "a life beyond an hour": (AGENT + '[token]\nttl = "2h"\n', "bad_duration", 6, ""),
+    "a life of nothing": (AGENT + '[token]\nttl = "0s"\n', "bad_duration", 6, ""),
+    "a life below nothing": (AGENT + '[token]\nttl = "-5m"\n', "bad_duration", 6, ""),
+    "a scope with a space": (AGENT + '[token]\nscopes = ["a b"]\n', "bad_name", 6, ""),
+    "a scope that is a star": (AGENT + '[token]\nscopes = ["*"]\n', "bad_name", 6, ""),
+    "an audience that is no URL": (AGENT + '[token]\naudiences = ["tools"]\n', "bad_name", 6, ""),
+    "a flag in quotes": (AGENT + '[delegation]\nmay_act_for_users = "false"\n', "wrong_type", 6, "true or false"),
+    "a depth beyond the limit": (AGENT + "[delegation]\nmax_depth = 4\n", "out_of_range", 6, ""),
+    "a depth that is true": (AGENT + "[delegation]\nmax_depth = true\n", "wrong_type", 6, ""),
+    "a delegate that nobody knows": (AGENT + '[delegation]\nmay_delegate_to = ["bit"]\n', "unknown_reference", 6, "known agents: bot"),
+    "a section with other issuers' users": (AGENT + '[delegation]\nuser_issuers = ["idp"]\n', "not_supported", 6, "remove"),
+    "proof of possession": (AGENT + '[token]\npop = "required"\n', "not_supported", 6, "remove"),
+    "an enrolled key": (AGENT + '[[credential]]\nkind = "key"\n', "not_supported", 5, "portreeve token"),
+    "a private JWK": (
+        AGENT + '[[credential]]\njwk = { kty = "EC", crv = "P-256", x = "a", y = "b", d = "c" }\n',
+        "private_key",
+        0,
+        "replace the key",
+    ),
+    "a symmetric JWK": (AGENT + '[[credential]]\njwk = { kty = "oct", k = "c" }\n', "private_key", 0, "replace the key"),
+    "a private key in PEM": (AGENT + 'description = """-----BEGIN EC PRIVATE KEY-----"""\n', "private_key", 0, "replace the key"),
+    "a huge integer": (AGENT + "[agent.attributes]\na = " + "9" * 5_000 + "\n", "not_toml", 0, ""),
+}
+
+
+@pytest.mark.parametrize(("text", "code", "line", "remedy"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_in_an_agents_file_is_named_with_its_line_and_what_to_write(tmp_path: Path, text: str, code: str, line: int, remedy: str):
+    found = [p for p in faults(deployment(tmp_path, text)) if p.code == code]
+    assert found, "not found"
+    assert found[0].file.endswith("agents/bot.toml") and found[0].line == line and remedy in found[0].remedy
+
+
+ISSUER_FAULTS = {
+    "no issuer": ("schema = 1\n", "no_issuers"),
+    "an OIDC issuer": (ISSUERS + '[issuer.idp]\nkind = "oidc"\nurl = "https://idp.example"\n', "issuer_not_supported"),
+    "a Kubernetes issuer": (ISSUERS + '[issuer.prod]\nkind = "kubernetes"\n', "issuer_not_supported"),
+    "a SPIFFE issuer": (ISSUERS + '[issuer.spire]\nkind = "spiffe"\n', "issuer_not_supported"),
+    "an unknown kind": (ISSUERS + '[issuer.x]\nkind = "magic"\n', "unknown_issuer_kind"),
+    "an issuer without kind": (ISSUERS + "[issuer.x]\n", "missing_key"),
+    "two of the gateway": (ISSUERS + '[issuer.x]\nkind = "self"\n', "duplicate"),
+    "an unknown key": (ISSUERS + 'url = "https://gw.example.com"\n', "unknown_key"),
+    "an unknown section": (ISSUERS + "[issuers]\n", "unknown_key"),
+    "a cap beyond an hour": (ISSUERS + 'max_ttl = "2h"\n', "bad_duration"),
+    "an issuer that is no table": ("schema = 1\nissuer = 1\n", "wrong_type"),
+    "issuers as a list": ("schema = 1\n[[issuer]]\nkind = 'self'\n", "wrong_type"),
+    "a member that is no table": ("schema = 1\n[issuer]\ngateway = 'self'\n", "wrong_type"),
+    "a bad name": ('schema = 1\n[issuer."a b"]\nkind = "self"\n', "bad_name"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), ISSUER_FAULTS.values(), ids=ISSUER_FAULTS.keys())
+def test_only_the_gateway_itself_may_sign_and_anything_else_is_refused_clearly(tmp_path: Path, text: str, code: str):
+    assert code in {p.code for p in faults(deployment(tmp_path, issuers=text)) if p.file.endswith("issuers.toml")}
+
+
+DENIAL = 'schema = 1\n[[denial]]\nagent = "bot"\nreason = "lost"\n'
+DENIAL_FAULTS = {
+    "a misspelt agent": (DENIAL.replace('"bot"', '"bto"'), "unknown_reference"),
+    "no reason": (DENIAL.replace('reason = "lost"\n', ""), "missing_key"),
+    "nothing named": (DENIAL.replace('agent = "bot"\n', ""), "bad_denial"),
+    "two things named": (DENIAL + 'kid = "a"\n', "bad_denial"),
+    "the same thing twice": (DENIAL + '[[denial]]\nagent = "bot"\nreason = "again"\n', "duplicate"),
+    "a local time": (DENIAL + "until = 2027-01-01T00:00:00\n", "wrong_type"),
+    "a date": (DENIAL + "until = 2027-01-01\n", "wrong_type"),
+    "an unknown key": (DENIAL + "unti = 2027-01-01T00:00:00Z\n", "unknown_key"),
+    "an unknown list": (DENIAL.replace("denial", "denied"), "unknown_key"),
+    "one table where many belong": ('schema = 1\n[denial]\nagent = "bot"\nreason = "x"\n', "wrong_type"),
+    "texts where tables belong": ('schema = 1\ndenial = ["bot"]\n', "wrong_type"),
+    "a jti that no token can have": (DENIAL.replace('agent = "bot"', 'jti = "a b"'), "bad_name"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), DENIAL_FAULTS.values(), ids=DENIAL_FAULTS.keys())
+def test_a_denial_that_would_stop_nobody_is_refused(tmp_path: Path, text: str, code: str):
+    assert code in {p.code for p in faults(deployment(tmp_path, revoked=text)) if p.file.endswith("revoked.toml")}
+
+
+def test_denials_are_looked_up_by_kind_and_end_when_they_say(tmp_path: Path):
+    text = DENIAL + '[[denial]]\njti = "0123456789abcdef"\nreason = "leaked"\nuntil = 2027-01-01T02:00:00+02:00\n'
+    revoked = load_identities(deployment(tmp_path, revoked=text)).revoked
+    end = 1_798_761_600  # 2027-01-01T00:00:00Z
+    assert revoked.denies("agent", "bot", 9e9) is not None
+    assert revoked.denies("kid", "bot", 0) is None
+    assert revoked.denies("jti", "0123456789abcdef", end - 0.5) is not None
+    assert revoked.denies("jti", "0123456789abcdef", end) is None
+
+
+def test_all_faults_are_shown_at_once_in_order(tmp_path: Path):
+    folder = deployment(tmp_path, AGENT + 'statu = "x"\nexpires = "never"\n', issuers="schema = 3\n")
+    found = [(Path(p.file).name, p.line, p.code) for p in faults(folder)]
+    assert found == [
+        ("bot.toml", 5, "unknown_key"),
+        ("bot.toml", 6, "wrong_type"),
+        ("issuers.toml", 0, "no_issuers"),
+        ("issuers.toml", 1, "bad_schema"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["users.toml", "agents/bot.tml", "agents/bot.json", "agents/team/bot.toml", "issuer.toml"])
+def test_a_file_that_would_be_ignored_is_a_fault_since_somebody_meant_it(tmp_path: Path, name: str):
+    folder = deployment(tmp_path)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("")
+    assert {p.code for p in faults(folder)} == {"unknown_file"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "agents/.bot.toml.swp", "agents/bot.toml~", ".gitignore"])
+def test_editors_leavings_and_notes_are_no_fault(tmp_path: Path, name: str):
+    folder = deployment(tmp_path)
+    (folder / name).write_text("")
+    assert load_identities(folder).files == ("agents/bot.toml", "issuers.toml")
+
+
+def test_a_missing_folder_and_a_missing_issuers_file_say_what_to_write(tmp_path: Path):
+    assert [p.code for p in faults(tmp_path / "nowhere")] == ["no_folder"]
+    assert [p.code for p in faults(tmp_path)] == ["no_issuers"]
+
+
+def test_what_is_too_large_or_no_text_is_refused(tmp_path: Path):
+    folder = deployment(tmp_path)
+    (folder / "agents" / "bot.toml").write_bytes(b"#" * (FILE_BYTES_MAX + 1))
+    assert [p.code for p in faults(folder)] == ["file_too_large"]
+    (folder / "agents" / "bot.toml").write_bytes(b"\xff\xfe")
+    assert [p.code for p in faults(folder)] == ["unreadable_file"]
+    (folder / "agents" / "bot.toml").unlink()
+    (folder / "agents" / "bot.toml").mkdir()
+    assert [p.code for p in faults(folder)] == ["unreadable_file"]
+
+
+def test_a_file_nested_beyond_reason_is_a_fault_not_a_crash(tmp_path: Path):
+    text = AGENT + "x = " + "[" * 20_000 + "]" * 20_000 + "\n"
+    assert [p.code for p in faults(deployment(tmp_path, text))] == ["not_toml"]
+
+
+def test_the_digest_names_the_files_and_their_bytes(tmp_path: Path):
+    folder = deployment(tmp_path)
+    first = load_identities(folder).digest
+    assert load_identities(folder).digest == first
+    (folder / "agents" / "bot.toml").write_text(AGENT + "# a comment\n")
+    second = load_identities(folder).digest
+    (folder / "agents" / "bit.toml").write_text(AGENT.replace('"bot"', '"bit"'))
+    third = load_identities(folder).digest
+    assert len({first, second, third}) == 3 and first.startswith("sha256:")
+
+
+def test_a_snapshot_does_not_change(tmp_path: Path):
+    identities = load_identities(deployment(tmp_path))
+    with pytest.raises(TypeError):
+        identities.agents["other"] = identities.agents["bot"]  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        identities.agents["bot"].status = "active"  # type: ignore[misc]
