@@ -65,6 +65,7 @@ BRANCHY_FUNCTIONS: dict[str, str] = {}
 # path -> reason: where `except Exception` may stand
 BROAD_EXCEPT: dict[str, str] = {
     "pipeline.py": "whatever breaks in a step becomes one recorded refusal, never an unrecorded reply",
+    "cli/main.py": "the last handler of the process: says where to report, and shows a traceback only on request",
 }
 # path -> reason: where the process environment may be read
 ENVIRONMENT: dict[str, str] = {

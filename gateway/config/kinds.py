@@ -22,7 +22,21 @@ class Fault(Exception):  # noqa: N818 - becomes a Problem once its place is know
 
 # Fields that frame or route a message, or carry the agent's token: never an agent's or an upstream's to choose.
 FRAMING = frozenset(
-    ["connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]
+    [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

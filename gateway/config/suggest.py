@@ -22,7 +22,16 @@ _SECONDS = {
     "d": 86_400.0,
 }
 _BYTES = {
-    "b": 1.0, "byte": 1.0, "bytes": 1.0, "k": 1024.0, "kb": 1000.0, "kib": 1024.0, "mb": 1e6, "mib": 1024.0**2, "gb": 1e9, "gib": 1024.0**3,
+    "b": 1.0,
+    "byte": 1.0,
+    "bytes": 1.0,
+    "k": 1024.0,
+    "kb": 1000.0,
+    "kib": 1024.0,
+    "mb": 1e6,
+    "mib": 1024.0**2,
+    "gb": 1e9,
+    "gib": 1024.0**3,
 }
 _UNITS = frozenset(_SECONDS) | frozenset(_BYTES)
 _AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,7})\s*")

@@ -1,0 +1,130 @@
+"""What commands print: problems with their line, tables, tick lists, JSON. Colour only on a terminal, and never with NO_COLOR.
+
+A line of a file is shown with its value hidden wherever it may hold a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.cells import cell_len
+
+from gateway.config.kinds import looks_secret
+from gateway.errors import Problem
+
+SOURCE_LINE_MAX = 160
+
+_STYLES = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
+_SECRET_KEY = re.compile(r"(?i)(secret|passw|token|key|credential|auth|bearer|format|url)")
+_ASSIGNED = re.compile(r"""^\s*[A-Za-z0-9_."'-]+\s*=\s*""")
+_REFERENCE = re.compile(r"""\s*["'](?:env:[A-Za-z_][A-Za-z0-9_]*|file:[A-Za-z0-9_./-]+)["']\s*(?:#.*)?""")
+_USER_INFO = re.compile(r"//[^/\s\"']*@")
+
+
+def is_colourful(stream: TextIO) -> bool:
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def styled(text: str, style: str, stream: TextIO) -> str:
+    """The text in a style of the table above, where the stream shows colours."""
+    return f"\033[{_STYLES[style]}m{text}\033[0m" if is_colourful(stream) else text
+
+
+def printable(text: str) -> str:
+    """The text without control and direction characters: a file's content must not move the cursor or reorder a line."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def shown_path(file: str) -> str:
+    """A path as short as it can be from here."""
+    try:
+        return str(Path(file).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return file
+
+
+def shown_line(file: str, number: int) -> str:
+    """One line of a file for a person, empty when it cannot be had. Values that may be secret are replaced by `***`."""
+    if number < 1:
+        return ""
+    try:
+        lines = Path(file).read_bytes().split(b"\n")
+    except OSError:
+        return ""
+    if number > len(lines):
+        return ""
+    line = printable(lines[number - 1].decode("utf-8", "replace").replace("\t", "    ").rstrip())
+    if assigned := _ASSIGNED.match(line):
+        value = line[assigned.end() :]
+        hidden = _SECRET_KEY.search(assigned[0]) and ("@" in value or not _is_plain(value))
+        if hidden or looks_secret(value) or _USER_INFO.search(value):
+            line = f"{assigned[0]}***"
+    elif looks_secret(line) or _USER_INFO.search(line):  # within a multi-line value there is no key to show
+        return ""
+    return line[:SOURCE_LINE_MAX] + ("..." if len(line) > SOURCE_LINE_MAX else "")
+
+
+def _is_plain(value: str) -> bool:
+    """A reference, a number, a switch or a URL without user name: shown even below a key whose name sounds secret."""
+    return bool(_REFERENCE.fullmatch(value) or re.fullmatch(r"""[0-9.]+\s*(?:#.*)?|true|false|"https?://[^?#@"]*"\s*(?:#.*)?""", value))
+
+
+def print_problems(problems: Iterable[Problem], stream: TextIO | None = None, *, style: str = "red") -> None:
+    """Each problem with place, line, code and what to write instead."""
+    stream = stream or sys.stderr
+    for problem in problems:
+        place = ":".join(str(p) for p in (shown_path(problem.file) if problem.file else "", problem.line or "") if p)
+        key = f"{printable(problem.key)}: " if problem.key else ""
+        code = styled(f"[{problem.code}]", "dim", stream)
+        head = f"{styled(place, 'bold', stream)}: " if place else ""
+        print(f"{head}{key}{styled(printable(problem.message), style, stream)}  {code}", file=stream)
+        if line := shown_line(problem.file, problem.line):
+            print(f"  {styled(f'{problem.line:>4} |', 'dim', stream)} {line}", file=stream)
+        if problem.remedy:
+            print(f"       {styled('=', 'dim', stream)} {printable(problem.remedy)}", file=stream)
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """A problem as a JSON object, for editors and pipelines."""
+    return {
+        "code": problem.code,
+        "message": problem.message,
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "remedy": problem.remedy,
+    }
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table in columns as wide as their content; the last one is not padded."""
+    body = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(row[i]) for row in [list(headings), *body]) for i in range(len(headings))]
+    for number, row in enumerate([list(headings), *body]):
+        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        text = "  ".join(cells).rstrip()
+        print(styled(text, "bold", sys.stdout) if number == 0 else text)
+
+
+def print_ticks(parts: Iterable[tuple[bool | None, str, str]]) -> None:
+    """(passed, name, detail) per line; None means it was not looked at."""
+    for passed, name, detail in parts:
+        mark, style = {True: ("ok", "green"), False: ("FAILED", "red"), None: ("-", "yellow")}[passed]
+        print(f"  {styled(f'{mark:<6}', style, sys.stdout)}  {name:<12} {detail}")
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 rule`, `2 rules`, `3 policies`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
