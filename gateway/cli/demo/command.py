@@ -20,7 +20,6 @@ from gateway.cli.demo.agents import Agents
 from gateway.cli.demo.scenes import SCENES, SUPPORT, Play
 from gateway.cli.demo.show import Line, Screen, as_expected, as_json
 from gateway.cli.demo.stage import Stage, StageError, open_stage
-from gateway.errors import Problems
 
 EXIT_INTERRUPTED = 130
 
@@ -42,9 +41,6 @@ def demo(
             code = 0 if keep else EXIT_INTERRUPTED
         except StageError as error:
             print(f"portreeve demo: {error}", file=sys.stderr)
-            code = 1
-        except Problems as problems:
-            print("portreeve demo: the sample deployment does not load", *problems.problems, sep="\n  ", file=sys.stderr)
             code = 1
     if code:
         raise typer.Exit(code)

@@ -37,7 +37,7 @@ class Play:
     def allowed(self, who: str, tried: str, answer: Answer, status: int, said: str) -> Line:
         """An answer that should have come from the upstream; why: the policies that permitted it."""
         differed = "" if answer.status == status and not answer.code else f"{answer.status} {answer.code} {answer.detail}, not {status}"
-        why = "" if answer.n is None else "permitted by " + ", ".join(call_record(self.log_folder, answer.n)["authz"]["reasons"])
+        why = "" if answer.n is None else "policy " + ", ".join(call_record(self.log_folder, answer.n)["authz"]["reasons"])
         return Line(who, tried, f"{answer.status} {said}" if not differed else str(answer.status), why, "allowed", differed)
 
     def refused(self, who: str, tried: str, answer: Answer, status: int, code: str) -> Line:

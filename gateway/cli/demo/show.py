@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH_MAX = 140
+WIDE = 100
+WHO, ANSWER = 11, 24
 COLOURS = {"allowed": "green", "refused": "yellow", "found": "cyan"}
 
 
@@ -28,7 +30,10 @@ class Line:
 
 
 class Screen:
-    """Prints lines as they come. Without a terminal there is no colour and no control character."""
+    """Prints lines as they come. Without a terminal there is no colour and no control character.
+
+    Below WIDE columns the reason gets a line of its own, so that paths and codes stay in one piece.
+    """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console
@@ -41,31 +46,39 @@ class Screen:
             self._console.print(Text(text, style="bold"))
 
     def head(self) -> None:
-        if not self._quiet:
-            self._console.print(self._row("", *(Text(name, style="dim") for name in ("who", "tried", "answer", "why"))))
+        self._row(*(Text(name, style="dim") for name in (" ", "who", "what it tried", "answer", "why")))
 
     def line(self, line: Line) -> None:
+        style = "bold red" if line.differed else COLOURS[line.kind]
+        mark = Text("x" if line.differed else "+", style=style)
+        self._row(mark, Text(line.who), Text(line.tried), Text(line.answer, style=style), Text(line.why, style="dim"))
+        if line.differed:
+            self.say(f"  NOT AS EXPECTED: {line.differed}", "bold red")
+
+    def say(self, text: str, style: str = "") -> None:
+        if not self._quiet:
+            self._console.print(Text(text, style=style))
+
+    def _row(self, mark: Text, who: Text, tried: Text, answer: Text, why: Text) -> None:
+        """A grid of its own per line, with the same widths each time, so that lines can be printed before the rest is known."""
         if self._quiet:
             return
-        mark = Text("x", style="bold red") if line.differed else Text("+", style=COLOURS[line.kind])
-        answer = Text(line.answer, style="bold red" if line.differed else COLOURS[line.kind])
-        self._console.print(self._row(mark, Text(line.who), Text(line.tried), answer, Text(line.why)))
-        if line.differed:
-            self._console.print(Text(f"  not as expected: {line.differed}", style="bold red"))
+        left = self._width - 1 - WHO - ANSWER - 4
+        if self._width >= WIDE:
+            tried_width = left * 9 // 20
+            self._console.print(grid((1, WHO, tried_width, ANSWER, left - tried_width), (mark, who, tried, answer, why)))
+            return
+        self._console.print(grid((1, WHO, left, ANSWER), (mark, who, tried, answer)))
+        if why.plain:
+            self._console.print(grid((1, WHO, self._width - 1 - WHO - 3), (Text(), Text(), why)))
 
-    def say(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(text))
 
-    def _row(self, *cells: Text | str) -> Table:
-        """A grid of its own per line, with the same widths each time, so that lines can be printed before the rest is known."""
-        who, answer = 12, 21
-        tried = (self._width - who - answer - 5) * 9 // 20
-        row = Table.grid(padding=(0, 1, 0, 0))
-        for width in (1, who, tried, answer, self._width - who - answer - tried - 5):
-            row.add_column(width=width, overflow="fold")
-        row.add_row(*cells)
-        return row
+def grid(widths: tuple[int, ...], cells: tuple[Text, ...]) -> Table:
+    row = Table.grid(padding=(0, 1, 0, 0))
+    for width in widths:
+        row.add_column(width=width, overflow="fold")
+    row.add_row(*cells)
+    return row
 
 
 def as_json(lines: list[Line], *, seconds: float, folder: str, processes: Mapping[str, int]) -> str:

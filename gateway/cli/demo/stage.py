@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.cli.demo.deployment import write_deployment
 
@@ -88,7 +89,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(process.wait(), STOP_S_MAX)
 
 
-async def first_line(process: asyncio.subprocess.Process, log: Path) -> dict[str, int] | dict[str, str]:
+async def first_line(process: asyncio.subprocess.Process, log: Path) -> dict[str, Any]:
     """The JSON object that a process prints when it is ready. Raises StageError with the end of its log when it does not."""
     assert process.stdout
     with contextlib.suppress(TimeoutError, ValueError):

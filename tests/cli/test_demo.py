@@ -1,0 +1,105 @@
+"""The demo as a newcomer runs it: in a process of its own, from the first line to the last, leaving nothing behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gateway.cli.demo.agents import Answer
+from gateway.cli.demo.scenes import Play
+from gateway.cli.demo.show import Line, Screen, as_expected
+from gateway.cli.demo.stage import Stage, StageError, first_line, running
+
+DEMO = [sys.executable, "-m", "gateway", "demo"]
+SECONDS_MAX = 120
+"""Far beyond what it takes: a hung demo must fail the test, a slow machine must not."""
+
+
+def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*DEMO, *arguments], check=False, capture_output=True, text=True, timeout=SECONDS_MAX, env={**os.environ, **environment})
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def expect_nothing_left(shown: dict) -> None:
+    assert set(shown["processes"]) == {"upstream", "gateway"}
+    assert not [name for name, process in shown["processes"].items() if is_running(process)]
+    assert not Path(shown["folder"]).exists()
+
+
+@pytest.mark.slow
+def test_every_step_comes_out_as_expected_and_nothing_is_left_behind():
+    done = demo("--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["ok"]
+    answers = [step["answer"].split()[-1] for step in shown["steps"] if step["kind"] == "refused"]
+    assert answers[:4] == ["401", "denied", "denied", "invalid_token"]
+    assert {"path_refused", "malformed_json", "circuit_open"} <= set(answers)
+    expect_nothing_left(shown)
+
+
+@pytest.mark.slow
+def test_a_person_reads_it_on_80_columns_without_colour():
+    done = demo(COLUMNS="80")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all as expected" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_kept_demo_clears_up_when_it_is_ended(number):
+    with subprocess.Popen([*DEMO, "--keep", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        shown = json.loads(process.stdout.readline())
+        assert all(is_running(child) for child in shown["processes"].values())
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=SECONDS_MAX)
+    assert process.returncode == 0, errors
+    assert errors == ""
+    expect_nothing_left(shown)
+
+
+def test_an_unexpected_answer_is_shown_as_such():
+    play = Play(Stage(Path(), Path(), {}, "", "", {}), agents=None)
+    line = play.refused("agent", "what it tried", Answer(200, {}, b"{}"), 403, "denied")
+    assert line.differed == "200 , not 403 denied"
+    assert not as_expected([line])
+
+
+def test_a_demo_that_showed_nothing_did_not_succeed():
+    assert not as_expected([])
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_lines_fit_the_width_and_say_what_differed(width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    screen = Screen(console, quiet=False)
+    screen.head()
+    screen.line(Line("support-bot", "POST /refunds " * 6, "403 upstream_unreachable", "because " * 30, "refused", "200, not 403"))
+    text = console.export_text()
+    assert "NOT AS EXPECTED: 200, not 403" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+async def test_a_process_that_does_not_start_is_reported_with_its_last_words(tmp_path):
+    async with running(["-c", "import sys; sys.exit('no port is free')"], tmp_path / "upstream.log") as process:
+        with pytest.raises(StageError, match="upstream did not start: no port is free"):
+            await first_line(process, tmp_path / "upstream.log")
+    assert not is_running(process.pid)

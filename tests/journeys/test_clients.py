@@ -1,0 +1,180 @@
+"""Clients that nobody here wrote reach a tool through the gateway by changing two things: the base URL and the token."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.simulators.vendors import VENDOR_TOKEN, Vendors
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """
+schema = 1
+
+[gateway]
+name = "clients"
+url = "http://127.0.0.1:8080"
+policies = "policies"
+identities = "identities"
+keys = "keys"
+
+[listen.agents]
+address = "127.0.0.1:0"
+
+[listen.admin]
+address = "127.0.0.1:0"
+
+[log]
+folder = "log"
+origin = "clients.test/decisions"
+
+[tool.github]
+url = "http://127.0.0.1:{port}/github"
+credential = "vendor"
+
+[tool.slack]
+url = "http://127.0.0.1:{port}/slack"
+credential = "vendor"
+
+[credential.vendor]
+secret = "file:vendor.key"
+header = "Authorization"
+format = "Bearer {{secret}}"
+hosts = ["127.0.0.1:{port}"]
+"""
+IDENTITY = """
+schema = 1
+
+[agent]
+id = "helper"
+owner = "team:test"
+description = "Uses the vendors' own clients"
+groups = ["helpers"]
+"""
+POLICY = """
+@id("helpers-use-vendors")
+permit (
+    principal in Group::"helpers",
+    action in [Action::"github/read", Action::"github/write", Action::"slack/write"],
+    resource
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    url: str
+    token: str
+    vendors: Vendors
+
+    def last(self):
+        return self.vendors.seen[-1]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("clients")
+    with Vendors() as vendors:
+        files = {
+            "gateway.toml": SETTINGS.format(port=vendors.port),
+            "identities/issuers.toml": 'schema = 1\n\n[issuer.gateway]\nkind = "self"\n',
+            "identities/agents/helper.toml": IDENTITY,
+            "policies/clients.cedar": POLICY,
+            "vendor.key": VENDOR_TOKEN,
+        }
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch(0o600 if name == "vendor.key" else 0o644)
+            (folder / name).write_text(text)
+        with subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve", "-C", str(folder), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            try:
+                line = process.stdout.readline()
+                assert line, process.stderr.read()
+                yield Running(json.loads(line)["agents"], token(folder), vendors)
+            finally:
+                process.terminate()
+                process.communicate(timeout=20)
+
+
+def token(folder: Path) -> str:
+    """What `TOKEN=$(portreeve token helper)` gives a shell."""
+    made = subprocess.run(
+        [sys.executable, "-m", "gateway", "token", "helper", "-C", str(folder)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def expect_credential_swapped(gateway: Running) -> None:
+    """The vendor saw its own token; the agent's was in nothing that arrived."""
+    seen = gateway.last()
+    assert seen.headers["authorization"] == f"Bearer {VENDOR_TOKEN}"
+    assert gateway.token not in repr(seen.headers) + repr(seen.body) + seen.path
+
+
+def test_curl_reaches_a_tool(gateway):
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed on this machine")
+    done = subprocess.run(
+        [curl, "-sS", "--noproxy", "*", "-H", f"Authorization: Bearer {gateway.token}", f"{gateway.url}/tools/github/repos/acme/gate"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert json.loads(done.stdout)["full_name"] == "acme/gate", done.stderr
+    expect_credential_swapped(gateway)
+
+
+def test_httpx2_reaches_a_tool(gateway):
+    with httpx2.Client(base_url=f"{gateway.url}/tools/github", headers={"authorization": f"Bearer {gateway.token}"}, trust_env=False) as client:
+        answer = client.get("/repos/acme/gate")
+    assert answer.json()["full_name"] == "acme/gate"
+    assert "#" in answer.headers["portreeve-decision"]
+    expect_credential_swapped(gateway)
+
+
+def test_pygithub_reads_a_repository_and_opens_an_issue(gateway, monkeypatch):
+    """It sends `Authorization: token ...`, as GitHub's older clients do."""
+    github = pytest.importorskip("github", reason="PyGithub is not installed")
+    monkeypatch.setenv("NO_PROXY", "*")
+    with github.Github(base_url=f"{gateway.url}/tools/github", auth=github.Auth.Token(gateway.token), retry=None) as client:
+        found = client.get_repo("acme/gate")
+        issue = found.create_issue("The gate squeaks")
+    assert (found.full_name, issue.number, issue.title) == ("acme/gate", 7, "The gate squeaks")
+    expect_credential_swapped(gateway)
+
+
+def test_slack_sdk_posts_a_message(gateway, monkeypatch):
+    slack = pytest.importorskip("slack_sdk", reason="slack_sdk is not installed")
+    monkeypatch.setenv("NO_PROXY", "*")
+    client = slack.WebClient(token=gateway.token, base_url=f"{gateway.url}/tools/slack/api/")
+    answer = client.chat_postMessage(channel="C1", text="The gate is open")
+    assert answer["ok"]
+    assert answer["message"]["text"] == "The gate is open"
+    expect_credential_swapped(gateway)
+
+
+def test_a_vendor_client_sees_a_refusal_as_its_own_kind_of_error(gateway, monkeypatch):
+    """A wrong token is a 401 to the library, not a surprise."""
+    github = pytest.importorskip("github", reason="PyGithub is not installed")
+    monkeypatch.setenv("NO_PROXY", "*")
+    before = len(gateway.vendors.seen)
+    with github.Github(base_url=f"{gateway.url}/tools/github", auth=github.Auth.Token("not-a-token"), retry=None) as client:
+        with pytest.raises(github.BadCredentialsException):
+            client.get_repo("acme/gate")
+    assert len(gateway.vendors.seen) == before

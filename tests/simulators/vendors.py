@@ -1,0 +1,96 @@
+"""Stand-ins for two vendors' HTTP APIs: just enough of GitHub and Slack for their own client libraries, on one loopback server.
+
+Each refuses a call that does not carry the vendor's own token, and everything that arrives is kept in `seen`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+from urllib.parse import parse_qs
+
+VENDOR_TOKEN = "vendor-token-that-no-agent-knows"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request as it arrived; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+class Vendors:
+    """A server on a free port for the length of a `with` block."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        seen = self.seen
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                call = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                seen.append(call)
+                status, value = self.judge(call)
+                raw = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json; charset=utf-8")
+                self.send_header("content-length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def judge(self, call: Seen) -> tuple[int, object]:
+                if call.headers.get("authorization", "").rpartition(" ")[2] != VENDOR_TOKEN:
+                    return 401, {"message": "Bad credentials", "ok": False}
+                return ROUTES.get((call.method, call.path.partition("?")[0]), lambda _: (404, {"message": "Not Found"}))(call)
+
+            do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def repository(_: Seen) -> tuple[int, object]:
+    return 200, {"id": 1, "name": "gate", "full_name": "acme/gate", "private": True, "url": "https://vendor.invalid/repos/acme/gate"}
+
+
+def open_issue(call: Seen) -> tuple[int, object]:
+    return 201, {"id": 7, "number": 7, "title": json.loads(call.body)["title"], "state": "open"}
+
+
+def post_message(call: Seen) -> tuple[int, object]:
+    form = call.headers["content-type"].startswith("application/x-www-form-urlencoded")
+    given = {name: values[0] for name, values in parse_qs(call.body.decode()).items()} if form else json.loads(call.body)
+    return 200, {"ok": True, "channel": given["channel"], "ts": "1.2", "message": {"text": given["text"]}}
+
+
+ROUTES = {
+    ("GET", "/github/repos/acme/gate"): repository,
+    ("POST", "/github/repos/acme/gate/issues"): open_issue,
+    ("POST", "/slack/api/chat.postMessage"): post_message,
+}
