@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -38,8 +39,8 @@ class Verifier:
         keys: SigningKeys,
         audience: str,
         issuer: str,
-        now: Callable[[], float],
-        cache_entries_max: int,
+        now: Callable[[], float] = time.time,
+        cache_entries_max: int = 10_000,
     ) -> None:
         self._identities = identities
         self._keys = keys

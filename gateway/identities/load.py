@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from gateway import canonical
+from gateway.config.source import Source, read_source
 from gateway.errors import Problem, Problems
 from gateway.identities.model import (
     AGENT_ID,
@@ -31,9 +32,8 @@ from gateway.identities.model import (
     Revoked,
     Status,
 )
-from gateway.identities.source import Table, parse
+from gateway.identities.table import Table, places
 
-FILE_BYTES_MAX = 262_144
 AGENTS_MAX = 10_000
 ATTRIBUTES_MAX = 64
 
@@ -50,21 +50,17 @@ _ISSUERS_REMEDY = 'write it with these lines: schema = 1, [issuer.gateway], kind
 def load_identities(folder: Path) -> Identities:
     """Read the whole folder. Raises Problems with every fault found; never returns half a snapshot."""
     problems: list[Problem] = []
-    texts = _read(folder, problems)
+    sources = _read(folder, problems)
     issuers: dict[str, Issuer] = {}
     agents: dict[str, Agent] = {}
     denials: dict[tuple[str, str], Denial] = {}
     tops: dict[str, Table] = {}
-    for name, text in texts.items():  # agents come before issuers and denials
-        try:
-            document, lines = parse(text, str(folder / name))
-        except Problem as problem:
-            problems.append(problem)
-            continue
-        top = Table(document, (), str(folder / name), lines, problems)
-        _no_private_key(document, text, top)
+    for name, source in sources.items():  # agents come before issuers and denials
+        text = source.raw.decode()
+        top = Table(source.table, (), source.file, places(text), problems)
+        _no_private_key(source.table, text, top)
         top.taken.add("schema")
-        if type(document.get("schema")) is not int or document["schema"] != 1:
+        if type(source.table.get("schema")) is not int or source.table["schema"] != 1:
             top.wrong("bad_schema", "schema", "must be 1", "write schema = 1 in the first line")
         if name == "issuers.toml":
             issuers = _issuers(top)
@@ -82,16 +78,16 @@ def load_identities(folder: Path) -> Identities:
         agents=MappingProxyType(dict(sorted(agents.items()))),
         issuers=MappingProxyType(issuers),
         revoked=Revoked(MappingProxyType(denials)),
-        digest=canonical.digest(canonical.dumps({name: canonical.digest(text.encode()) for name, text in texts.items()})),
-        files=tuple(texts),
+        digest=canonical.digest(canonical.dumps({name: canonical.digest(source.raw) for name, source in sources.items()})),
+        files=tuple(sources),
     )
 
 
-def _read(folder: Path, problems: list[Problem]) -> dict[str, str]:
-    """The texts of all files, by name relative to the folder, in order. A file that would be ignored is a Problem: it was meant to count."""
+def _read(folder: Path, problems: list[Problem]) -> dict[str, Source]:
+    """All files, by name relative to the folder, in order. A file that would be ignored is a Problem: it was meant to count."""
     if not folder.is_dir():
         raise Problems([Problem("no_folder", "there is no such folder", file=str(folder), remedy="create it with `portreeve init`")])
-    found: dict[str, str] = {}
+    found: dict[str, Source] = {}
     paths = [*folder.iterdir(), *((folder / "agents").iterdir() if (folder / "agents").is_dir() else ())]
     paths = sorted(p for p in paths if not p.name.startswith(".") and not p.name.endswith("~") and p.name not in {"README.md", "agents"})
     if len(paths) > AGENTS_MAX:
@@ -103,16 +99,10 @@ def _read(folder: Path, problems: list[Problem]) -> dict[str, str]:
             problems.append(Problem("unknown_file", "would not be read", file=str(path), remedy=remedy))
             continue
         try:
-            raw = path.read_bytes()
-            if len(raw) > FILE_BYTES_MAX:
-                remedy = "one file describes one agent"
-                problems.append(Problem("file_too_large", f"is larger than {FILE_BYTES_MAX} bytes", file=str(path), remedy=remedy))
-                continue
-            found[name] = raw.decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
-            problems.append(Problem("unreadable_file", why, file=str(path), remedy="make it a UTF-8 text that the gateway's account may read"))
-    if "issuers.toml" not in found:
+            found[name] = read_source(path)
+        except Problem as problem:
+            problems.append(problem)
+    if not (folder / "issuers.toml").exists():
         problems.append(Problem("no_issuers", "is missing", file=str(folder / "issuers.toml"), remedy=_ISSUERS_REMEDY))
     return found
 

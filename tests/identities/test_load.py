@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.source import FILE_BYTES_MAX
 from gateway.errors import Problem, Problems
 from gateway.identities import Delegation, load_identities
-from gateway.identities.load import ATTRIBUTES_MAX, FILE_BYTES_MAX
+from gateway.identities.load import AGENTS_MAX, ATTRIBUTES_MAX
 
 SAMPLE = Path(__file__).resolve().parents[2] / "identities"
 ISSUERS = 'schema = 1\n[issuer.gateway]\nkind = "self"\n'
@@ -96,9 +97,9 @@ FAULTS = {
     "an unknown section": (AGENT + "[tokens]\n", "unknown_key", 5, "did you mean 'token'"),
     "an unknown key in [token]": (AGENT + '[token]\nlife = "5m"\n', "unknown_key", 6, "known here"),
     "an unknown key in [delegation]": (AGENT + "[delegation]\nall = true\n", "unknown_key", 6, "known here"),
-    "a duplicate key": (AGENT + 'status = "suspended"\nstatus = "active"\n', "not_toml", 6, "only once"),
-    "a duplicate section": (AGENT + "[token]\n[token]\n", "not_toml", 6, ""),
-    "no TOML": ("schema = 1\nagent:\n  id: bot\n", "not_toml", 2, ""),
+    "a duplicate key": (AGENT + 'status = "suspended"\nstatus = "active"\n', "duplicate_key", 6, "keep one"),
+    "a duplicate section": (AGENT + "[token]\n[token]\n", "duplicate_key", 6, ""),
+    "no TOML": ("schema = 1\nagent:\n  id: bot\n", "toml_syntax", 2, ""),
     "no schema": (AGENT.replace("schema = 1\n", ""), "bad_schema", 0, "schema = 1"),
     "another schema": (AGENT.replace("schema = 1", "schema = 2"), "bad_schema", 1, "schema = 1"),
     "a schema that is true": (AGENT.replace("schema = 1", "schema = true"), "bad_schema", 1, "schema = 1"),
@@ -152,7 +153,7 @@ FAULTS = {
     ),
     "a symmetric JWK": (AGENT + '[[credential]]\njwk = { kty = "oct", k = "c" }\n', "private_key", 0, "replace the key"),
     "a private key in PEM": (AGENT + 'description = """-----BEGIN EC PRIVATE KEY-----"""\n', "private_key", 0, "replace the key"),
-    "a huge integer": (AGENT + "[agent.attributes]\na = " + "9" * 5_000 + "\n", "not_toml", 0, ""),
+    "a huge integer": (AGENT + "[agent.attributes]\na = " + "9" * 5_000 + "\n", "toml_syntax", 0, ""),
 }
 
 
@@ -254,15 +255,22 @@ def test_what_is_too_large_or_no_text_is_refused(tmp_path: Path):
     (folder / "agents" / "bot.toml").write_bytes(b"#" * (FILE_BYTES_MAX + 1))
     assert [p.code for p in faults(folder)] == ["file_too_large"]
     (folder / "agents" / "bot.toml").write_bytes(b"\xff\xfe")
-    assert [p.code for p in faults(folder)] == ["unreadable_file"]
+    assert [p.code for p in faults(folder)] == ["not_utf8"]
     (folder / "agents" / "bot.toml").unlink()
     (folder / "agents" / "bot.toml").mkdir()
     assert [p.code for p in faults(folder)] == ["unreadable_file"]
 
 
+def test_a_heap_of_files_is_refused_before_any_is_read(tmp_path: Path):
+    folder = deployment(tmp_path)
+    for n in range(AGENTS_MAX):
+        (folder / "agents" / f"bot{n}.toml").touch()
+    assert [p.code for p in faults(folder)] == ["too_many_agents"]
+
+
 def test_a_file_nested_beyond_reason_is_a_fault_not_a_crash(tmp_path: Path):
     text = AGENT + "x = " + "[" * 20_000 + "]" * 20_000 + "\n"
-    assert [p.code for p in faults(deployment(tmp_path, text))] == ["not_toml"]
+    assert [p.code for p in faults(deployment(tmp_path, text))] == ["toml_syntax"]
 
 
 def test_the_digest_names_the_files_and_their_bytes(tmp_path: Path):

@@ -1,68 +1,45 @@
-"""A TOML file read strictly: every fault becomes a Problem that names file, line and key and says what to write instead.
+"""One table of an identities file, taken apart key by key, so that nothing in it is overlooked.
 
-`tomllib` refuses duplicate keys but does not say where a key stands, so a small scan of the text finds the lines.
+Every fault becomes a Problem that names file, line and key and says what to write instead; a key that nobody took is a fault, too.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from gateway.config.lines import marks
 from gateway.errors import Problem
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600}
 
-Path_ = tuple[str | int, ...]
+Place = tuple[str | int, ...]
+"""The way to a key from the top of the file; a number counts the tables of one [[name]] from 0."""
 
 
-def parse(text: str, file: str) -> tuple[dict[str, Any], dict[Path_, int]]:
-    """The TOML document and the line of each key. Raises Problem when it is not TOML."""
-    try:
-        return tomllib.loads(text), _lines(text)
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r"line (\d+)", str(error))
-        remedy = "correct the line; strings stand in double quotes, and a key may stand only once"
-        raise Problem("not_toml", f"not valid TOML: {error}", file=file, line=int(place[1]) if place else 0, remedy=remedy) from error
-    except (RecursionError, ValueError) as error:
-        raise Problem("not_toml", "not valid TOML: a value is out of range or nested too deep", file=file, remedy="write plain tables") from error
-
-
-def _lines(text: str) -> dict[Path_, int]:
-    """Where each key stands first. Best effort: a key look-alike inside a multi-line string can only misplace a message."""
-    found: dict[Path_, int] = {}
-    table: Path_ = ()
-    counts: dict[Path_, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        header, key = _HEADER.match(line), _KEY.match(line)
-        if header and not key:
-            table = _split(header[2])
-            for end in range(1, len(table)):
-                found.setdefault(table[:end], number)
-            if header[1] == "[[":
-                found.setdefault(table, number)
-                counts[table] = counts.get(table, -1) + 1
-                table = (*table, counts[table])
-            found.setdefault(table, number)
-        elif key:
-            path = table
-            for part in _split(key[1]):
-                path = (*path, part)
-                found.setdefault(path, number)
+def places(text: str) -> dict[Place, int]:
+    """The line on which each key and table stands first."""
+    found: dict[Place, int] = {}
+    array: Place = ()
+    count: dict[Place, int] = {}
+    for mark in marks(text):
+        key: Place = mark.key
+        if mark.repeatable:
+            count[key] = count.get(key, -1) + 1
+            array = key
+        elif mark.header and key[: len(array)] != array:
+            array = ()
+        if array and key[: len(array)] == array:
+            found.setdefault(array, mark.line)
+            key = (*array, count[array], *key[len(array) :])
+        for length in range(1, len(key) + 1):
+            found.setdefault(key[:length], mark.line)
     return found
-
-
-def _split(dotted: str) -> Path_:
-    if dotted[:1] in {'"', "'"}:
-        return (dotted.strip("\"'"),)
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
 @dataclass(slots=True)
@@ -72,16 +49,16 @@ class Table:
     Each method notes a Problem and returns a harmless stand-in when a value is missing or wrong, so that one look finds every fault.
     """
 
-    values: dict[str, Any]
-    path: Path_
+    values: Mapping[str, Any]
+    path: Place
     file: str
-    lines: dict[Path_, int]
+    lines: Mapping[Place, int]
     problems: list[Problem]
     taken: set[str] = field(default_factory=set)
 
     def wrong(self, code: str, key: str, message: str, remedy: str) -> None:
         """Note a fault at `key`, or at the nearest table whose line is known."""
-        path: Path_ = (*self.path, key) if key else self.path
+        path: Place = (*self.path, key) if key else self.path
         name = ".".join(str(p) for p in path)
         while path and path not in self.lines:
             path = path[:-1]
@@ -185,7 +162,7 @@ class Table:
             return []
         return [self._below(item, (*self.path, key, n)) for n, item in enumerate(value or ())]
 
-    def _below(self, values: dict[str, Any], path: Path_) -> Table:
+    def _below(self, values: Mapping[str, Any], path: Place) -> Table:
         return Table(values, path, self.file, self.lines, self.problems)
 
     def close(self, explain: Callable[[str], tuple[str, str, str] | None] = lambda _: None) -> None:

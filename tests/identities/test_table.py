@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import Problem
-from gateway.identities.source import duration_s, parse
+from gateway.identities.table import duration_s, places
 
 
 def test_each_key_has_the_line_on_which_it_stands_first():
@@ -19,25 +18,15 @@ b = 2
 e = 5
 [[many]]
 e = 6
+[many.in]
+f = 7
+[last]
+g = 8
 """
-    values, lines = parse(text, "x.toml")
-    assert values["many"][1]["e"] == 6
-    expected = {
-        ("a",): 1,
-        ("one",): 2,
-        ("one", "b"): 3,
-        ("one", "quoted.key"): 4,
-        ("one", "two", "c", "d"): 6,
-        ("many", 0, "e"): 8,
-        ("many", 1, "e"): 10,
-    }
+    lines = places(text)
+    expected = {("a",): 1, ("one",): 2, ("one", "b"): 3, ("one", "quoted.key"): 4, ("one", "two", "c", "d"): 6}
+    expected |= {("many", 0, "e"): 8, ("many", 1): 9, ("many", 1, "e"): 10, ("many", 1, "in", "f"): 12, ("last", "g"): 14}
     assert {path: lines[path] for path in expected} == expected
-
-
-def test_a_fault_of_the_text_has_its_line():
-    with pytest.raises(Problem) as caught:
-        parse("a = 1\nb = = 2\n", "x.toml")
-    assert (caught.value.file, caught.value.line) == ("x.toml", 2)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90s", 90), ("5m", 300), ("1h", 3_600), ("999999s", 999_999)])
