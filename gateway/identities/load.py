@@ -34,7 +34,7 @@ from gateway.identities.model import (
 )
 from gateway.identities.table import Table, places
 
-AGENTS_MAX = 10_000
+AGENTS_MAX = 5_000
 ATTRIBUTES_MAX = 64
 
 _ISSUER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")

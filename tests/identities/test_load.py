@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -264,7 +265,7 @@ def test_what_is_too_large_or_no_text_is_refused(tmp_path: Path):
 def test_a_heap_of_files_is_refused_before_any_is_read(tmp_path: Path):
     folder = deployment(tmp_path)
     for n in range(AGENTS_MAX):
-        (folder / "agents" / f"bot{n}.toml").touch()
+        os.mknod(folder / "agents" / f"bot{n}.toml")
     assert [p.code for p in faults(folder)] == ["too_many_agents"]
 
 
