@@ -48,15 +48,21 @@ _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+)*")
 _TEMPLATE = re.compile(r"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@{}%-]+)+/?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_:-]{0,127}")
-_KEY_LIKE = re.compile(
-    r"(?:^|[^A-Za-z0-9])(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[a-z]|hvs|npm|pypi)[-_][A-Za-z0-9_-]{4,}|AKIA[0-9A-Z]{12,}|AIza[0-9A-Za-z_-]{20,}"
-    r"|eyJ[A-Za-z0-9_-]{10,}|-----BEGIN|(?i:bearer|basic)\s+\S{8,}|[A-Za-z0-9+=_-]{32,}"
+_KNOWN_KEY = re.compile(
+    r"(?:^|[^A-Za-z0-9])(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[a-z]|hvs|npm|pypi)[-_](?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{8,}"
+    r"|AKIA[0-9A-Z]{12,}|AIza[0-9A-Za-z_-]{20,}|eyJ[A-Za-z0-9_-]{10,}|-----BEGIN|(?i:bearer|basic)\s+[^\s{]{8,}"
 )
+_LONG_RUN = re.compile(r"[A-Za-z0-9+=_-]{32,}")
 
 
 def looks_secret(text: str) -> bool:
     """Whether a text may be a key or token: a known prefix, a JWT, a PEM block, or 32 and more characters without a break."""
-    return bool(_KEY_LIKE.search(text))
+    return bool(_KNOWN_KEY.search(text) or _LONG_RUN.search(text))
+
+
+def _hides_secret(place: str) -> bool:
+    """Whether what should be a variable's name or a path may be the secret itself. Words joined by - and _ may be long there."""
+    return bool(_KNOWN_KEY.search(place) or any(len(word) >= 32 for word in re.split(r"[/._-]", place)))
 
 
 def quote(text: str) -> str:
@@ -218,9 +224,9 @@ _BY_REFERENCE = (
 def secret_reference(text: str) -> str:
     """`env:NAME` or `file:PATH`. Anything else may be the secret itself and is never shown."""
     scheme, colon, rest = text.partition(":")
-    if colon and scheme == "env" and _VARIABLE.fullmatch(rest) and not looks_secret(rest.replace("_", " ")):
+    if colon and scheme == "env" and _VARIABLE.fullmatch(rest) and not _hides_secret(rest):
         return text
-    if colon and scheme == "file" and rest.strip() == rest != "" and rest.isprintable() and not looks_secret(re.sub(r"[/._-]", " ", rest)):
+    if colon and scheme == "file" and rest.strip() == rest != "" and rest.isprintable() and not _hides_secret(rest):
         return text
     if colon and scheme in {"vault", "oauth2", "sts"}:
         raise Fault(

@@ -61,7 +61,7 @@ class Reader:
                 values[name] = self._value(hints[name], rule, name, given)
             except Fault as fault:
                 self.report(source, (*key, name), fault)
-        required = {name for name in rules if defaults[name] is dataclasses.MISSING}
+        required = {name for name in rules if defaults[name] is dataclasses.MISSING or isinstance(defaults[name], Path)}
         return values if required <= values.keys() else None
 
     def _value(self, hint: Any, rule: Rule, name: str, given: object) -> object:

@@ -35,6 +35,7 @@ _BYTES = {
 }
 _UNITS = frozenset(_SECONDS) | frozenset(_BYTES)
 _AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,7})\s*")
+_PARTS_OF_ADDRESS = frozenset({"host", "port", "bind", "ip"})
 _SECRET_WORDS = frozenset({"secret", "password", "passwd", "token", "apikey", "key", "bearer", "authorization", "auth"})
 
 
@@ -67,6 +68,8 @@ def in_unit(key: str, value: object, given: str = "") -> str:
 def for_unknown(key: str, value: object, known: Iterable[str]) -> tuple[str, str]:
     """(code, remedy) for a key that does not exist."""
     known = sorted(known)
+    if key in _PARTS_OF_ADDRESS and "address" in known:
+        return "unknown_key", 'write host and port as one: address = "127.0.0.1:9090"'
     stem, given = _stem(key)
     for other in known:
         if _stem(other)[0] == stem and unit(other) in {"s", "bytes"}:

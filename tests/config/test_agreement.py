@@ -1,0 +1,39 @@
+"""Settings that are right by themselves but not together, and what is shown although it works."""
+
+from __future__ import annotations
+
+from gateway.config.agreement import covers, notices
+from gateway.config.load import load
+from tests.config.deployments import GOOD, replaced, write
+
+
+def test_a_name_without_port_covers_every_port_of_that_host_only():
+    assert covers(("api.example.com",), "api.example.com", 443)
+    assert covers(("api.example.com",), "api.example.com", 8443)
+    assert not covers(("api.example.com",), "api.example.com.evil.example", 443)
+    assert not covers(("api.example.com",), "example.com", 443)
+
+
+def test_a_name_with_port_covers_that_port_only():
+    assert covers(("[::1]:9000",), "::1", 9000)
+    assert not covers(("[::1]:9000",), "::1", 9001)
+    assert not covers((), "::1", 9001)
+
+
+def test_a_sound_deployment_gives_no_notice(tmp_path):
+    assert notices(load(write(tmp_path))) == []
+
+
+def test_an_admin_listener_on_the_network_is_noticed(tmp_path):
+    found = notices(load(write(tmp_path, GOOD + '[listen.admin]\naddress = "0.0.0.0:9090"\n')))
+    assert [(key, fault.code) for key, fault in found] == [("listen.admin.address", "admin_open")]
+
+
+def test_tokens_over_plain_http_are_noticed(tmp_path):
+    found = notices(load(write(tmp_path, replaced("http://127.0.0.1:8080", "http://gateway.example.com"))))
+    assert [(key, fault.code) for key, fault in found] == [("gateway.url", "plain_http_gateway")]
+
+
+def test_calls_over_plain_http_are_noticed(tmp_path):
+    found = notices(load(write(tmp_path, GOOD + '[tool.b]\nurl = "http://b.example.com"\n')))
+    assert [(key, fault.code) for key, fault in found] == [("tool.b.url", "plain_http_tool")]
