@@ -119,7 +119,8 @@ def table(kind: str, rows: dict[tuple[str, int], Row], names: list[str], say: Ca
             say(f"  {wrong} wrong answers, the first: {next(row.first_wrong for row in cells if row.first_wrong)!r}")
     for name in names:
         if name != "gateway":
-            say(f"{'gateway / ' + name:<24}" + "".join(f"{ratio(rows['gateway', c], rows[name, c]) or 0:>10.2f}{'':>16}" for c in CONNECTIONS))
+            ratios = [ratio(rows["gateway", c], rows[name, c]) for c in CONNECTIONS]
+            say(f"{'gateway / ' + name:<24}" + "".join(f"{'-' if r is None else format(r, '.2f'):>10}{'':>16}" for r in ratios))
 
 
 def main() -> None:
@@ -138,6 +139,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="portreeve-bench-") as folder, everything(Path(folder), say) as (candidates, order, gateway):
         names = [candidate.name for candidate in candidates]
         say(f"Measuring {', '.join(names)} at {', '.join(map(str, CONNECTIONS))} connections; python {sys.version.split()[0]}")
+        say("Load generator and upstream: raw uvloop protocols of this suite; the row `direct` is what they can do together on one core.")
         for kind in ("POST", "GET"):
             before = steps(gateway["admin"])
             for connections in CONNECTIONS:
@@ -150,8 +152,10 @@ def main() -> None:
             table(kind, {(name, c): row for (k, name, c), row in rows.items() if k == kind}, names, say)
             say("gateway, mean us per call by step: " + ", ".join(f"{step} {us:,.0f}" for step, us in spent[kind].items()))
         loaded_mb = resident_mb(gateway["process"])
-    say(f"\nmemory of the gateway: {gateway['rest_mb']} MB at rest, {loaded_mb} MB after the load; {time.monotonic() - began:.0f} s in all")
-    print(json.dumps(summary(rows, spent, gateway["rest_mb"], loaded_mb)))
+    rest_mb = gateway["rest_mb"]
+    if rest_mb and loaded_mb:
+        say(f"\nmemory of the gateway: {rest_mb:.0f} MB at rest, {loaded_mb:.0f} MB after the load; {time.monotonic() - began:.0f} s in all")
+    print(json.dumps(summary(rows, spent, rest_mb, loaded_mb)))
 
 
 def per_call_us(before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]]) -> dict[str, float]:

@@ -149,12 +149,14 @@ def test_httpx2_reaches_a_tool(gateway):
 
 
 def test_pygithub_reads_a_repository_and_opens_an_issue(gateway, monkeypatch):
-    """It sends `Authorization: token ...`, as GitHub's older clients do."""
+    """It sends `Authorization: token ...`. A lazy repository keeps to the base URL; one that was read follows the `url` in GitHub's answer."""
     github = pytest.importorskip("github", reason="PyGithub is not installed")
     monkeypatch.setenv("NO_PROXY", "*")
-    with github.Github(base_url=f"{gateway.url}/tools/github", auth=github.Auth.Token(gateway.token), retry=None) as client:
+    changed = {"base_url": f"{gateway.url}/tools/github", "auth": github.Auth.Token(gateway.token), "retry": None}
+    with github.Github(**changed) as client:
         found = client.get_repo("acme/gate")
-        issue = found.create_issue("The gate squeaks")
+    with github.Github(**changed, lazy=True) as client:
+        issue = client.get_repo("acme/gate").create_issue("The gate squeaks")
     assert (found.full_name, issue.number, issue.title) == ("acme/gate", 7, "The gate squeaks")
     expect_credential_swapped(gateway)
 

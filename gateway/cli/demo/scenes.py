@@ -69,7 +69,7 @@ async def what_an_agent_may(play: Play) -> AsyncGenerator[Line, None]:
     answer = await play.agents.call(token, "GET", "tickets/tickets?status=open")
     count = len(answer.json()["tickets"]) if answer.status == 200 else 0
     yield play.allowed(SUPPORT, "GET /tickets?status=open", answer, 200, f"{count} tickets")
-    answer = await play.agents.call(token, "POST", "tickets/tickets/T-1001/comments", {"body": "We are looking into it."})
+    answer = await play.agents.call(token, "POST", "tickets/tickets/T-1001/comments", {"text": "We are looking into it."})
     yield play.allowed(SUPPORT, "POST /tickets/T-1001/comments", answer, 201, "comment added")
 
 

@@ -30,16 +30,16 @@ STALL_S_MAX = 600.0
 BODY_BYTES_MAX = 1_048_576
 
 TABLES = """
-create table tickets (id text primary key, subject text not null, status text not null, customer text not null);
-create table comments (id integer primary key, ticket_id text not null, body text not null);
-create table refunds (id text primary key, ticket_id text not null, amount text not null, currency text not null, reason text not null);
+create table tickets (id text primary key, title text not null, body text not null, priority text not null, status text not null);
+create table comments (id integer primary key, ticket_id text not null, text text not null);
+create table refunds (id text primary key, ticket_id text not null, amount real not null, currency text not null, reason text not null);
 create table seen (id integer primary key, port text not null, method text not null, path text not null, headers text not null);
 """
 TICKETS = [
-    ("T-1001", "Charged twice for one order", "open", "ada@example.com"),
-    ("T-1002", "Parcel arrived damaged", "open", "grace@example.com"),
-    ("T-1003", "Cannot log in", "pending", "alan@example.com"),
-    ("T-1004", "Where is my invoice?", "closed", "edsger@example.com"),
+    ("T-1001", "Charged twice for one order", "Order 88 was charged two times.", "high", "open"),
+    ("T-1002", "Parcel arrived damaged", "The box was wet.", "normal", "open"),
+    ("T-1003", "Cannot log in", "The reset mail never comes.", "normal", "open"),
+    ("T-1004", "Where is my invoice?", "For October, please.", "low", "closed"),
 ]
 
 
@@ -50,7 +50,7 @@ class Store:
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.row_factory = sqlite3.Row
         self.db.executescript(TABLES)
-        self.db.executemany("insert into tickets values (?, ?, ?, ?)", TICKETS)
+        self.db.executemany("insert into tickets values (?, ?, ?, ?, ?)", TICKETS)
 
     def rows(self, query: str, *values: object) -> list[dict[str, object]]:
         return [dict(row) for row in self.db.execute(query, values)]
@@ -59,7 +59,7 @@ class Store:
         found = self.rows("select * from tickets where id = ?", ticket_id)
         if not found:
             return None
-        return {**found[0], "comments": self.rows("select id, body from comments where ticket_id = ? order by id", ticket_id)}
+        return {**found[0], "comments": self.rows("select id, text from comments where ticket_id = ? order by id", ticket_id)}
 
     def next_id(self, table: str, prefix: str, first: int) -> str:
         return f"{prefix}-{first + len(self.rows(f'select id from {table}'))}"  # noqa: S608 - the table is one of ours
@@ -146,15 +146,16 @@ def ticket_routes(store: Store) -> list[Route]:
         status, limit = request.query_params.get("status"), request.query_params.get("limit", "50")
         if not limit.isascii() or not limit.isdigit():
             return problem(400, "limit is a number")
-        query = "select * from tickets where ?1 is null or status = ?1 order by id limit ?2"
+        query = "select * from tickets where ?1 is null or status = ?1 order by id desc limit ?2"
         return JSONResponse({"tickets": store.rows(query, status, min(int(limit), 1_000))})
 
     async def create_ticket(request: Request) -> Response:
-        given = await members(request, "subject")
+        given = await members(request, "title", "body")
         if given is None:
-            return problem(400, "a ticket has a subject")
+            return problem(400, "a ticket has a title and a body")
         ticket_id = store.next_id("tickets", "T", 1_001)
-        store.rows("insert into tickets values (?, ?, 'open', ?)", ticket_id, str(given["subject"]), str(given.get("customer", "")))
+        values = [str(given[name]) for name in ("title", "body")]
+        store.rows("insert into tickets values (?, ?, ?, ?, 'open')", ticket_id, *values, str(given.get("priority", "normal")))
         return JSONResponse(store.ticket(ticket_id), 201)
 
     async def read_ticket(request: Request) -> Response:
@@ -163,10 +164,10 @@ def ticket_routes(store: Store) -> list[Route]:
 
     async def comment(request: Request) -> Response:
         ticket_id = request.path_params["ticket_id"]
-        given = await members(request, "body")
+        given = await members(request, "text")
         if given is None or not store.ticket(ticket_id):
-            return problem(400 if given is None else 404, "a comment has a body, and a ticket")
-        store.rows("insert into comments (ticket_id, body) values (?, ?)", ticket_id, str(given["body"]))
+            return problem(400 if given is None else 404, "a comment has a text, and a ticket")
+        store.rows("insert into comments (ticket_id, text) values (?, ?)", ticket_id, str(given["text"]))
         return JSONResponse(store.ticket(ticket_id), 201)
 
     async def delete_ticket(request: Request) -> Response:
@@ -185,11 +186,11 @@ def ticket_routes(store: Store) -> list[Route]:
 def refund_routes(store: Store) -> list[Route]:
     async def create_refund(request: Request) -> Response:
         given = await members(request, "ticket_id", "amount", "currency")
-        if given is None:
+        if given is None or not isinstance(given["amount"], int | float):
             return problem(400, "a refund has a ticket_id, an amount and a currency")
         refund_id = store.next_id("refunds", "R", 1)
-        values = [str(given.get(name, "")) for name in ("ticket_id", "amount", "currency", "reason")]
-        store.rows("insert into refunds values (?, ?, ?, ?, ?)", refund_id, *values)
+        values = [str(given.get(name, "")) for name in ("currency", "reason")]
+        store.rows("insert into refunds values (?, ?, ?, ?, ?)", refund_id, str(given["ticket_id"]), given["amount"], *values)
         return JSONResponse({"id": refund_id, **given}, 201)
 
     async def read_refund(request: Request) -> Response:
@@ -202,9 +203,9 @@ def refund_routes(store: Store) -> list[Route]:
 def other_routes(store: Store, faults: Faults) -> list[Route]:
     async def export(_: Request) -> Response:
         async def lines() -> AsyncIterator[str]:
-            yield "id,status,customer\n"
+            yield "id,status,priority\n"
             for row in store.rows("select * from tickets order by id"):
-                yield f"{row['id']},{row['status']},{row['customer']}\n"
+                yield f"{row['id']},{row['status']},{row['priority']}\n"
 
         return StreamingResponse(lines(), media_type="text/csv")
 
