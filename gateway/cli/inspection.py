@@ -88,7 +88,8 @@ def inspect(folder: Path) -> Inspection:
     findings.look("keys", lambda: _keys(settings))
     findings.look("log", lambda: _log(settings))
     findings.look("listeners", lambda: _listeners(settings))
-    noted = [Problem(f.code, f.message, file=str(settings.folder / FILE), key=key, remedy=f.remedy) for key, f in notices(settings)]
+    noted = list(catalogue.notes) if catalogue is not None else []
+    noted += [Problem(f.code, f.message, file=str(settings.folder / FILE), key=key, remedy=f.remedy) for key, f in notices(settings)]
     return Inspection(settings.folder, tuple(findings.parts), tuple(findings.problems), tuple(noted))
 
 
@@ -107,8 +108,9 @@ def _identities(settings: Settings) -> tuple[str, Identities]:
 
 def _contracts(settings: Settings) -> tuple[str, Catalogue]:
     catalogue = Catalogue.load(settings)
-    without = [name for name, tool in settings.tools.items() if tool.contract is None and not tool.operations]
-    detail = plural(sum(1 for _ in catalogue.operations()), "operation")
+    without = [name for name, tool in catalogue.tools.items() if tool.contract is None]
+    named = [o for o in catalogue.operations() if o.tool not in without and o.name != "unmapped"]
+    detail = f"{plural(len(named), 'operation')} of {plural(len(catalogue.tools) - len(without), 'tool')}"
     return detail + (f"; no contract, so arguments are not seen: {', '.join(sorted(without))}" if without else ""), catalogue
 
 

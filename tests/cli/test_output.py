@@ -1,0 +1,96 @@
+"""What commands print: problems with their place and line, never a secret, never a control character."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from gateway.cli.output import plural, print_problems, print_table, print_ticks, printable, shown_line
+from gateway.errors import Problem
+
+SECRET = "hunter2-Zq81"
+
+
+def show(problem: Problem) -> str:
+    stream = io.StringIO()
+    print_problems([problem], stream)
+    return stream.getvalue()
+
+
+def test_a_problem_shows_place_line_code_and_remedy(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text('schema = 1\nname = "my gateway"\n')
+    shown = show(Problem("bad_name", "is not a name", file=str(file), line=2, key="gateway.name", remedy="use a-z"))
+    assert shown == f'{file}:2: gateway.name: is not a name  [bad_name]\n     2 | name = "my gateway"\n       = use a-z\n'
+
+
+def test_a_problem_without_a_place_is_shown_all_the_same():
+    assert show(Problem("x", "is wrong")) == "is wrong  [x]\n"
+    assert show(Problem("x", "is wrong", file="/nowhere", line=3)) == "/nowhere:3: is wrong  [x]\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'secret = "{SECRET}"',
+        f"secret = {SECRET}",
+        f'  "api-key"="{SECRET}"',
+        f"PASSWORD = '{SECRET}'",
+        f'format = "Bearer {SECRET}"',
+        f'url = "https://me:{SECRET}@host/"',
+        f'comment = "https://me:{SECRET}@host/"',
+        f'credential = "{SECRET}"',
+        'anything = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"',
+        "  continued sk-live-4eC39HqLyjWDarjtT1zdp7dc",
+    ],
+)
+def test_a_line_never_shows_what_may_be_a_secret(tmp_path, line):
+    file = tmp_path / "f.toml"
+    file.write_text(line + "\n")
+    shown = shown_line(str(file), 1)
+    assert SECRET not in shown
+    assert "sk-live" not in shown
+
+
+@pytest.mark.parametrize(
+    "line", ['secret = "env:CRM_KEY"', 'secret = "file:var/secrets/crm.key"  # here', 'url = "https://crm.example.com/v1"', "risk = 'hihg'", "[tool.crm]", "token_cache_entries_max = 0"]
+)  # fmt: skip
+def test_a_line_without_a_secret_is_shown_as_it_stands(tmp_path, line):
+    file = tmp_path / "f.toml"
+    file.write_text(f"\n{line}\n")
+    assert shown_line(str(file), 2) == line
+
+
+def test_lines_outside_the_file_are_not_shown(tmp_path):
+    file = tmp_path / "f.toml"
+    file.write_text("a\n")
+    assert [shown_line(str(file), n) for n in (-1, 0, 3)] == ["", "", ""]
+
+
+def test_a_file_cannot_move_the_cursor(tmp_path):
+    file = tmp_path / "f.toml"
+    file.write_text('risk = "\x1b[2J\u202e"\n')
+    shown = show(Problem("x", "\x1b]0;title\x07", file=str(file), line=1, key="\x1b[A", remedy="\x9b2J"))
+    assert not set("\x1b\x07\x9b\u202e") & set(shown)
+    assert printable("a\nb") == "a\ufffdb"
+
+
+def test_a_long_line_is_cut(tmp_path):
+    file = tmp_path / "f.toml"
+    file.write_text("risk = '" + "ab " * 200 + "'")
+    assert len(shown_line(str(file), 1)) < 170
+
+
+def test_a_table_has_straight_columns(capsys):
+    print_table(("name", "n"), [("a", "1"), ("名前", "22")])
+    assert capsys.readouterr().out == "name  n\na     1\n名前  22\n"
+
+
+def test_a_tick_list_says_what_failed_and_what_was_not_looked_at(capsys):
+    print_ticks([(True, "a", "fine"), (False, "b", "1 problem"), (None, "c", "not looked at")])
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [["ok", "a"], ["FAILED", "b"], ["-", "c"]]
+
+
+def test_counts_read_well():
+    assert [plural(n, w) for n, w in ((0, "rule"), (1, "rule"), (2, "policy"), (1234, "tool"))] == ["0 rules", "1 rule", "2 policies", "1,234 tools"]
