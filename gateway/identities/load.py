@@ -34,7 +34,7 @@ from gateway.identities.model import (
 )
 from gateway.identities.table import Table, places
 
-AGENTS_MAX = 5_000
+FILES_MAX = 10_000
 ATTRIBUTES_MAX = 64
 
 _ISSUER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -47,10 +47,10 @@ _ISSUER_KINDS_PLANNED = ("oidc", "kubernetes", "spiffe")
 _ISSUERS_REMEDY = 'write it with these lines: schema = 1, [issuer.gateway], kind = "self"'
 
 
-def load_identities(folder: Path) -> Identities:
+def load_identities(folder: Path, *, files_max: int = FILES_MAX) -> Identities:
     """Read the whole folder. Raises Problems with every fault found; never returns half a snapshot."""
     problems: list[Problem] = []
-    sources = _read(folder, problems)
+    sources = _read(folder, problems, files_max)
     issuers: dict[str, Issuer] = {}
     agents: dict[str, Agent] = {}
     denials: dict[tuple[str, str], Denial] = {}
@@ -83,15 +83,15 @@ def load_identities(folder: Path) -> Identities:
     )
 
 
-def _read(folder: Path, problems: list[Problem]) -> dict[str, Source]:
+def _read(folder: Path, problems: list[Problem], files_max: int) -> dict[str, Source]:
     """All files, by name relative to the folder, in order. A file that would be ignored is a Problem: it was meant to count."""
     if not folder.is_dir():
         raise Problems([Problem("no_folder", "there is no such folder", file=str(folder), remedy="create it with `portreeve init`")])
     found: dict[str, Source] = {}
     paths = [*folder.iterdir(), *((folder / "agents").iterdir() if (folder / "agents").is_dir() else ())]
     paths = sorted(p for p in paths if not p.name.startswith(".") and not p.name.endswith("~") and p.name not in {"README.md", "agents"})
-    if len(paths) > AGENTS_MAX:
-        raise Problems([Problem("too_many_agents", f"holds more than {AGENTS_MAX} files", file=str(folder), remedy="split the deployment")])
+    if len(paths) > files_max:
+        raise Problems([Problem("too_many_files", f"holds more than {files_max} files", file=str(folder), remedy="split the deployment")])
     for path in paths:
         name = path.relative_to(folder).as_posix()
         if not (name in {"issuers.toml", "revoked.toml"} or (name.startswith("agents/") and name.endswith(".toml"))):

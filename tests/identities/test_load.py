@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from gateway.config.source import FILE_BYTES_MAX
 from gateway.errors import Problem, Problems
 from gateway.identities import Delegation, load_identities
-from gateway.identities.load import AGENTS_MAX, ATTRIBUTES_MAX
+from gateway.identities.load import ATTRIBUTES_MAX
 
 SAMPLE = Path(__file__).resolve().parents[2] / "identities"
 ISSUERS = 'schema = 1\n[issuer.gateway]\nkind = "self"\n'
@@ -263,10 +262,10 @@ def test_what_is_too_large_or_no_text_is_refused(tmp_path: Path):
 
 
 def test_a_heap_of_files_is_refused_before_any_is_read(tmp_path: Path):
-    folder = deployment(tmp_path)
-    for n in range(AGENTS_MAX):
-        os.mknod(folder / "agents" / f"bot{n}.toml")
-    assert [p.code for p in faults(folder)] == ["too_many_agents"]
+    folder = deployment(tmp_path, "not TOML")
+    with pytest.raises(Problems) as caught:
+        load_identities(folder, files_max=1)
+    assert [p.code for p in caught.value.problems] == ["too_many_files"]
 
 
 def test_a_file_nested_beyond_reason_is_a_fault_not_a_crash(tmp_path: Path):
