@@ -1,1 +1,5 @@
-"""Step 4: the call goes out, and its answer comes back."""
+"""Forward: takes a grant to its upstream, within deadlines, breakers and retries, and brings the answer back safe to hand down."""
+
+from gateway.forward.upstreams import Upstreams
+
+__all__ = ["Upstreams"]

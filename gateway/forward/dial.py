@@ -1,0 +1,90 @@
+"""A connected socket to a host: resolved once, every address looked at, and the first that answers wins (RFC 8305, "happy eyeballs")."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from itertools import chain, zip_longest
+from typing import Any
+
+NEXT_ADDRESS_AFTER_S = 0.25
+
+_Address = tuple[int, tuple[Any, ...]]
+
+
+async def dial(host: str, port: int) -> socket.socket:
+    """Connect by TCP. Raises OSError. The caller sets the time limit; whatever is open when it cancels is closed.
+
+    Link-local, multicast and unspecified addresses are refused even when a name resolves to them: the metadata services of clouds live
+    there, and a name can be pointed at them after its settings were checked (DNS rebinding). We connect to the address that was looked at.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    addresses: list[_Address] = [(family, address) for family, _, _, _, address in found if not _is_refused(str(address[0]))]
+    if not addresses:
+        raise OSError("the name resolves to no address that may be called")
+    if len(addresses) == 1:
+        return await _connect(addresses[0])
+    return await _race(_interleave(addresses))
+
+
+def _is_refused(text: str) -> bool:
+    number = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(number, "ipv4_mapped", None) or number
+    return bool(mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified)
+
+
+def _interleave(addresses: list[_Address]) -> list[_Address]:
+    """The two families in turn, starting with the resolver's favourite."""
+    first = addresses[0][0]
+    mine = [a for a in addresses if a[0] == first]
+    others = [a for a in addresses if a[0] != first]
+    return [a for a in chain.from_iterable(zip_longest(mine, others)) if a is not None]
+
+
+async def _connect(address: _Address) -> socket.socket:
+    family, place = address
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _race(addresses: list[_Address]) -> socket.socket:
+    """Start one attempt after another; keep the first socket that connects and close the rest."""
+    tasks: set[asyncio.Task[socket.socket]] = set()
+    winner: socket.socket | None = None
+    failure: BaseException = OSError("no address answered")
+    waiting = list(addresses)
+    try:
+        while winner is None and (waiting or tasks):
+            if waiting:
+                tasks.add(asyncio.create_task(_connect(waiting.pop(0))))
+            done, _ = await asyncio.wait(tasks, timeout=NEXT_ADDRESS_AFTER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is not None:
+                    failure = error
+                    tasks.discard(task)
+                elif winner is None:
+                    winner = task.result()
+                    tasks.discard(task)
+    finally:
+        for task in tasks:
+            task.add_done_callback(_close_late)
+            task.cancel()
+    if winner is None:
+        raise failure
+    return winner
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    """A second socket that connected in the same instant is not wanted."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
