@@ -143,7 +143,7 @@ OPERATION = {
     "method": Rule("HTTP method.", text=kinds.method),
     "path": Rule("Path template below the tool's URL: /tickets/{id}.", text=kinds.path_template),
     "effect": Rule("What the operation does to the world; only the first two are ever repeated."),
-    "parameters": Rule("JSON Schema of each path and query argument, by name."),
+    "parameters": Rule("Arguments by name: a JSON Schema each, with `in` (path, query or header) and `required`."),
     "body": Rule("JSON Schema of the JSON body; without it the operation takes none."),
     "facts": Rule("Arguments that policies see in canonical form, too: name to kind.", choices=FACTS),
 }

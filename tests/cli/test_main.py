@@ -1,0 +1,116 @@
+"""The command as people start it: help, exit codes, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway import __version__
+from gateway.cli import main as module
+from gateway.cli.main import app, main
+from gateway.errors import Problem, Problems, Refusal
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}, cwd=ROOT)
+
+
+def names() -> set[str]:
+    commands = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands}
+    return commands | {g.name or g.typer_instance.info.name for g in app.registered_groups}
+
+
+def test_help_lists_every_command_and_how_to_begin():
+    found = run("--help")
+    assert found.returncode == 0
+    assert all(f"  {name} " in found.stdout for name in names())
+    assert "portreeve init my-gateway" in found.stdout
+
+
+def test_every_command_says_what_it_does():
+    assert all((c.callback.__doc__ or c.help or "").strip() for c in app.registered_commands)
+
+
+def test_the_version_is_the_package_s_own():
+    assert run("--version").stdout == f"portreeve {__version__}\n"
+
+
+def test_wrong_usage_exits_with_two():
+    found = run("check", "--no-such-option")
+    assert found.returncode == 2
+    assert "Traceback" not in found.stderr
+
+
+def test_a_problem_is_shown_on_standard_error_without_a_traceback(tmp_path):
+    found = run("init", str(tmp_path / "a"))
+    assert found.returncode == 0
+    again = run("init", str(tmp_path / "a"))
+    assert again.returncode == 1
+    assert "[folder_not_empty]" in again.stderr
+    assert "--force" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_completion_is_offered():
+    found = run("--show-completion", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert "install-completion" in run("--help").stdout
+    assert found.returncode in {0, 1, 2}
+
+
+@pytest.fixture
+def failing():
+    """Adds a command that raises what it is given."""
+    before = list(app.registered_commands)
+
+    def add(error: BaseException) -> None:
+        def fail() -> None:
+            raise error
+
+        app.command("fail")(fail)
+        sys.argv = ["portreeve", "fail"]
+
+    arguments = sys.argv
+    yield add
+    sys.argv = arguments
+    app.registered_commands[:] = before
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (Problems([Problem("a", "is wrong"), Problem("b", "is wrong, too", remedy="write c")]), 1, ["[a]", "[b]", "write c"]),
+        (Problem("a", "is wrong"), 1, ["is wrong"]),
+        (Refusal("log_unavailable", reason="disk full"), 1, ["log_unavailable", "disk full"]),
+        (PermissionError(13, "Permission denied", "/x"), 1, ["/x: Permission denied"]),
+        (RuntimeError(SECRET), 70, ["unexpected RuntimeError", "PORTREEVE_DEBUG=1"]),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code_and_no_traceback(failing, capsys, error, code, words):
+    failing(error)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    shown = capsys.readouterr().err
+    assert caught.value.code == code
+    assert all(word in shown for word in words)
+    assert "Traceback" not in shown
+    assert SECRET not in shown
+
+
+def test_a_traceback_is_shown_when_it_is_asked_for(failing, capsys, monkeypatch):
+    monkeypatch.setenv("PORTREEVE_DEBUG", "1")
+    failing(RuntimeError("here"))
+    with pytest.raises(SystemExit):
+        main()
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_codes_are_documented():
+    assert (module.EXIT_PROBLEM, module.EXIT_BUG) == (1, 70)
