@@ -1,0 +1,230 @@
+"""Tokens on the command line: `token`, `env`, `headers`, and `identity list | lint`. (`run` stands in run.py.)
+
+Everything is signed here, with the deployment's own key, so whoever may read the key folder may be any agent: file permissions are the guard.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+import shlex
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.app import audience
+from gateway.cli.output import plural, print_json, print_problems, print_table, problem_json
+from gateway.config.load import load
+from gateway.config.model import Settings
+from gateway.errors import Problem, Problems
+from gateway.identify import SigningKeys, Wish, mint
+from gateway.identify.mint import life_s
+from gateway.identities import Agent, Identities, load_identities
+from gateway.identities.table import duration_s
+from gateway.secret import Secret
+
+EXPIRES_SOON = timedelta(days=30)
+
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id: the name of its file in identities/agents.")]
+Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
+ForUser = Annotated[str | None, typer.Option("--for-user", metavar="USER", help="The user the agent acts for; its file must allow that.")]
+Ttl = Annotated[str | None, typer.Option("--ttl", metavar="5m", help="How long it lives (90s, 5m, 1h); never longer than the agent's cap.")]
+Scopes = Annotated[list[str] | None, typer.Option("--scope", help="A scope, repeatable; without it all that the agent may have.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A token with what its holder should know. `expires_at` in seconds since the epoch."""
+
+    token: Secret
+    agent: Agent
+    life_s: int
+    expires_at: int
+    scopes: tuple[str, ...]
+
+
+def wish_of(for_user: str | None, ttl: str | None, scope: list[str] | None, *, run: str | None = None) -> Wish:
+    """What the options ask for. Raises a usage error for a duration that is none."""
+    seconds = duration_s(ttl) if ttl is not None else None
+    if ttl is not None and seconds is None:
+        raise typer.BadParameter('write whole seconds, minutes or hours: "90s", "5m", "1h"', param_hint="--ttl")
+    return Wish(ttl_s=seconds, user=for_user, scopes=tuple(dict.fromkeys(scope)) if scope else None, run=run)
+
+
+def mint_here(settings: Settings, name: str, wish: Wish) -> Minted:
+    """Mint with the files as they are now. Raises Problem or Problems."""
+    identities = load_identities(settings.identities)
+    agent = _agent(identities, name, settings)
+    now = time.time()
+    denial = identities.revoked.denies("agent", name, now)
+    if denial is not None:
+        raise Problem("agent_revoked", f"the agent {name!r} is revoked: {denial.reason}", file=str(settings.identities / "revoked.toml"))
+    keys = SigningKeys.open(settings.keys)
+    token = mint(keys, agent, wish, issuer=settings.url, audience=audience(settings), now=now)
+    life = life_s(agent, wish.ttl_s)
+    if wish.ttl_s is not None and life < wish.ttl_s:
+        print(f"portreeve: it lives {life} s, as long as a token of {name} may", file=sys.stderr)
+    return Minted(token, agent, life, int(now) + life, agent.scopes if wish.scopes is None else wish.scopes)
+
+
+def _agent(identities: Identities, name: str, settings: Settings) -> Agent:
+    found = identities.agents.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, identities.agents, 1)
+        known = ", ".join(list(identities.agents)[:20]) or "none"
+        remedy = f"did you mean {near[0]!r}?" if near else f"known agents: {known}"
+        raise Problem("unknown_agent", f"there is no agent {name[:80]!r}", file=str(settings.identities / "agents"), remedy=remedy)
+    return found
+
+
+def variables(settings: Settings, token: Secret | None) -> dict[str, str]:
+    """What an agent's environment needs: where the gateway is, the token, and the base URL of each tool.
+
+    Two tools whose names make one variable get none: a wrong URL would be worse.
+    """
+    names = {tool: f"PORTREEVE_TOOL_{re.sub(r'[^A-Z0-9]', '_', tool.upper())}_URL" for tool in sorted(settings.tools)}
+    count = Counter(names.values())
+    found = {"PORTREEVE_URL": settings.url}
+    if token is not None:
+        found["PORTREEVE_TOKEN"] = token.reveal()
+    return found | {name: f"{audience(settings)}/{tool}" for tool, name in names.items() if count[name] == 1}
+
+
+def token(
+    agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, as_json: AsJson = False, folder: Folder = Path()
+) -> None:
+    """Print a token for an agent.
+
+    Example: curl -H "Authorization: Bearer $(portreeve token support-bot)" http://127.0.0.1:8080/tools/tickets/tickets
+    """
+    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope))
+    if not as_json:
+        print(minted.token.reveal())
+        return
+    print_json(
+        {
+            "access_token": minted.token.reveal(),
+            "token_type": "Bearer",
+            "expires_in": minted.life_s,
+            "expires_at": datetime.fromtimestamp(minted.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "scope": " ".join(minted.scopes),
+            "agent": minted.agent.id,
+        }
+    )
+
+
+def env(agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, folder: Folder = Path()) -> None:
+    """Print shell exports: PORTREEVE_URL, PORTREEVE_TOKEN and a PORTREEVE_TOOL_NAME_URL for each tool.
+
+    Example: eval "$(portreeve env support-bot)"
+    """
+    settings = load(folder)
+    minted = mint_here(settings, agent, wish_of(for_user, ttl, scope))
+    for name, value in variables(settings, minted.token).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def headers(agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, folder: Folder = Path()) -> None:
+    """Print the request headers as JSON, for clients that ask a command for theirs."""
+    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope))
+    print_json({"Authorization": f"Bearer {minted.token.reveal()}"})
+
+
+identity = typer.Typer(name="identity", help="Look at the agents of a deployment.", no_args_is_help=True)
+
+
+@identity.command("list")
+def list_agents(as_json: AsJson = False, folder: Folder = Path()) -> None:
+    """List every agent: its status, owner, groups, scopes, the life of its tokens, and when its registration lapses."""
+    identities = load_identities(load(folder).identities)
+    now = time.time()
+    rows = [(agent, _status(identities, agent, now)) for agent in identities.agents.values()]
+    if as_json:
+        print_json([{**_facts(agent), "status": status} for agent, status in rows])
+        return
+    print_table(
+        ("AGENT", "STATUS", "OWNER", "GROUPS", "TTL", "EXPIRES", "USERS", "SCOPES"),
+        [(a.id, s, a.owner, ",".join(a.groups) or "-", f"{a.ttl_s}s", str(a.expires or "-"), _users(a), " ".join(a.scopes) or "-") for a, s in rows],
+    )
+
+
+def _users(agent: Agent) -> str:
+    return "yes" if agent.delegation.may_act_for_users else "no"
+
+
+def _status(identities: Identities, agent: Agent, now: float) -> str:
+    """`revoked` and `expired` are as good as suspended, so they show as the status."""
+    if identities.revoked.denies("agent", agent.id, now) is not None:
+        return "revoked"
+    return "expired" if agent.status == "active" and agent.unusable_because(now) else agent.status
+
+
+def _facts(agent: Agent) -> dict[str, object]:
+    return {
+        "id": agent.id,
+        "owner": agent.owner,
+        "description": agent.description,
+        "expires": str(agent.expires) if agent.expires else None,
+        "groups": list(agent.groups),
+        "attributes": dict(agent.attributes),
+        "ttl_s": agent.ttl_s,
+        "audiences": list(agent.audiences),
+        "scopes": list(agent.scopes),
+        "may_act_for_users": agent.delegation.may_act_for_users,
+        "may_delegate_to": list(agent.delegation.may_delegate_to),
+        "file": agent.file,
+    }
+
+
+@identity.command()
+def lint(
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on notices, too.")] = False, as_json: AsJson = False, folder: Folder = Path()
+) -> None:
+    """Check the identities folder: every fault with its line, and registrations that lapse soon or never."""
+    where = load(folder).identities
+    problems: tuple[Problem, ...] = ()
+    notices: list[Problem] = []
+    count = 0
+    try:
+        identities = load_identities(where)
+        count = len(identities.agents)
+        today = datetime.now(UTC).date()
+        notices = [n for agent in identities.agents.values() for n in _notices(agent, today)]
+    except Problems as found:
+        problems = found.problems
+    passed = not problems and not (strict and notices)
+    if as_json:
+        print_json({"ok": passed, "agents": count, "problems": [problem_json(p) for p in problems], "notices": [problem_json(n) for n in notices]})
+    else:
+        print_problems(problems, sys.stdout)
+        print_problems(notices, sys.stdout, style="yellow")
+        print(f"{plural(count, 'agent')}, {plural(len(problems), 'problem')}, {plural(len(notices), 'notice')}")
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _notices(agent: Agent, today: date) -> list[Problem]:
+    if agent.status == "retired":
+        return []
+    if agent.expires is None:
+        remedy = f"write a day to review it, like expires = {today + timedelta(days=365)}"
+        return [Problem("never_expires", f"the registration of {agent.id!r} never lapses", file=agent.file, key="agent.expires", remedy=remedy)]
+    if agent.expires < today + EXPIRES_SOON:
+        words = "has lapsed" if agent.expires < today else "lapses soon"
+        remedy = "review the agent with its owner, then write a later day or retire it"
+        message = f"the registration of {agent.id!r} {words} ({agent.expires})"
+        return [Problem("expires_soon", message, file=agent.file, key="agent.expires", remedy=remedy)]
+    return []
+
+
+def new_run() -> str:
+    """A name for one execution of an agent; it stands in the token and so in the decision log."""
+    return f"run-{secrets.token_hex(8)}"

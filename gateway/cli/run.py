@@ -1,0 +1,126 @@
+"""`portreeve run`: runs a command as an agent, with a token that stays fresh while the command lives and is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from gateway.cli.identity import Folder, ForUser, Minted, Scopes, Ttl, mint_here, new_run, variables, wish_of
+from gateway.config.load import load
+from gateway.errors import Problem, Problems
+
+RENEW_AT = 0.8
+"""Of a token's life, so that a call which just read the old one still has time."""
+
+EXIT_NOT_FOUND = 127
+EXIT_NOT_EXECUTABLE = 126
+RUN_CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""For the registration of `run`: options behind the command's name belong to the command."""
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class TokenFile:
+    """A file, readable by its owner alone, that always holds one whole token."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "token"
+
+    def write(self, text: str) -> None:
+        """Replace the token at once: a reader sees the old one or the new one."""
+        draft = self.path.with_suffix(".new")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
+        draft.replace(self.path)
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD [ARGS]...", help="The command, after two hyphens.")],
+    agent: Annotated[str, typer.Option("--as", metavar="AGENT", help="The agent it runs as.")],
+    *,
+    for_user: ForUser = None,
+    ttl: Ttl = None,
+    scope: Scopes = None,
+    folder: Folder = Path(),
+) -> None:
+    """Run a command as an agent and exit with its code.
+
+    It finds PORTREEVE_URL, PORTREEVE_RUN, PORTREEVE_TOOL_NAME_URL for each tool, PORTREEVE_TOKEN (the first token) and PORTREEVE_TOKEN_FILE:
+    a file that holds a fresh token all the time the command runs, and is removed when it ends.
+
+    Example: portreeve run --as support-bot -- python agent.py
+    """
+    settings = load(folder)
+    name = new_run()
+    wish = wish_of(for_user, ttl, scope, run=name)
+
+    def fresh() -> Minted:
+        return mint_here(settings, agent, wish)
+
+    first = fresh()
+    with tempfile.TemporaryDirectory(prefix="portreeve-") as private:  # made 0700
+        file = TokenFile(Path(private))
+        file.write(first.token.reveal())
+        own = {**variables(settings, first.token), "PORTREEVE_TOKEN_FILE": str(file.path), "PORTREEVE_RUN": name, "PORTREEVE_AGENT": agent}
+        with _renewed(file, fresh, first.life_s * RENEW_AT):
+            code = _execute(command, {**os.environ, **own})
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _renewed(file: TokenFile, fresh: Callable[[], Minted], every_s: float) -> Iterator[None]:
+    """Keep the file's token fresh until the block ends. What goes wrong is said, and tried again next time: the old token still has life."""
+    stopped = threading.Event()
+
+    def renew() -> None:
+        while not stopped.wait(every_s):
+            try:
+                file.write(fresh().token.reveal())
+            except (Problem, Problems, OSError) as error:
+                print(f"portreeve: the token was not renewed: {error}", file=sys.stderr)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _execute(command: list[str], environment: dict[str, str]) -> int:
+    """The command's exit code as a shell gives it. Signals that we get are passed on, so that whoever stops us stops the command."""
+    try:
+        process = subprocess.Popen(command, env=environment)  # noqa: S603 - running the user's own command is the purpose
+    except FileNotFoundError:
+        print(f"portreeve: {command[0]}: command not found", file=sys.stderr)
+        return EXIT_NOT_FOUND
+    except PermissionError:
+        print(f"portreeve: {command[0]}: not executable", file=sys.stderr)
+        return EXIT_NOT_EXECUTABLE
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    # A terminal sends Ctrl-C to the command, too; passing it on as well would interrupt its clean-up.
+    interrupts = () if os.isatty(0) else (signal.SIGINT,)
+    before = {number: signal.signal(number, pass_on) for number in (*_PASSED_ON, *interrupts)}
+    if not interrupts:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
