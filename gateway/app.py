@@ -120,21 +120,28 @@ class Gateway:
 
     async def _listen(self) -> None:
         settings, pipeline = self.settings, self.pipeline
-        agents = agents_app(pipeline.handle, pipeline.refuse, lambda: pipeline.state, keys=self.keys)
+        agents = agents_app(
+            settings,
+            pipeline.handle,
+            pipeline.refuse,
+            tools=lambda: pipeline.state.settings.tools,
+            jwks=self.keys.jwks,
+            audience=audience(settings),
+        )
         self._agents = await serve(agents, settings.agents.host, settings.agents.port, settings.limits, on_refusal=self._door_refused)
         admin = admin_app(pipeline.metrics, self.readiness)
-        self._admin = await serve(admin, settings.admin.host, settings.admin.port, settings.limits)
+        self._admin = await serve(admin, settings.admin.host, settings.admin.port, settings.limits, on_refusal=self._door_refused)
 
-    def _door_refused(self, refusal: Refusal, peer: str) -> None:
-        """A request that never became a call: the protocol answered it, here it is counted."""
-        self.pipeline.metrics.refused(refusal.code)
-        self.pipeline.summary.add(refusal, peer=peer)
+    def _door_refused(self, code: str, reason: str, peer: str) -> None:
+        """A request that never became a call: the server answered it, here it is counted."""
+        self.pipeline.metrics.refused(code)
+        self.pipeline.summary.add(Refusal(code, reason=reason), peer=peer)
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where the listeners are, as base URLs."""
-        found = {"agents": self._agents, "admin": self._admin}
-        return {name: f"http://{server.host}:{server.port}" for name, server in found.items() if server}
+        found = (("agents", self.settings.agents.host, self._agents), ("admin", self.settings.admin.host, self._admin))
+        return {name: f"http://{f'[{host}]' if ':' in host else host}:{server.port}" for name, host, server in found if server}
 
     def readiness(self) -> Mapping[str, Json]:
         """What `/readyz` shows: ready or not, why not, and what is in force."""

@@ -76,5 +76,3 @@ def _ready(gateway: Gateway, *, as_json: bool) -> None:
 
 def _say(text: str) -> None:
     print(f"portreeve: {text}", file=sys.stderr, flush=True)
-
-
