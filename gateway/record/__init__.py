@@ -1,6 +1,30 @@
 """Step five: the decision log. Write with `open_log`, read with `LogReader`, judge with `verify_folder`."""
 
+from gateway.record.line import BrokenLine, Record
 from gateway.record.log import OPEN_CALLS_MAX, OUTCOMES, Log, open_log
-from gateway.record.signer import NoteSigner
+from gateway.record.note import BadNote, Checkpoint, NoteKey, parse_keys
+from gateway.record.objects import ObjectBroken, ObjectMissing
+from gateway.record.reader import LogReader
+from gateway.record.signer import PUBLIC_FILE, NoteSigner
+from gateway.record.verify import Level, Report, verify_folder
 
-__all__ = ["OPEN_CALLS_MAX", "OUTCOMES", "Log", "NoteSigner", "open_log"]
+__all__ = [
+    "BadNote",
+    "BrokenLine",
+    "Checkpoint",
+    "Level",
+    "Log",
+    "LogReader",
+    "NoteKey",
+    "NoteSigner",
+    "OPEN_CALLS_MAX",
+    "OUTCOMES",
+    "ObjectBroken",
+    "ObjectMissing",
+    "PUBLIC_FILE",
+    "Record",
+    "Report",
+    "open_log",
+    "parse_keys",
+    "verify_folder",
+]

@@ -30,10 +30,10 @@ OPEN_CALLS_MAX = 4_096
 """Calls without an outcome at one time. They are named in one line when a segment begins, so there is a limit."""
 
 
-async def open_log(settings: LogSettings, key: NoteSigner, *, on_fatal: Callable[[str], None] | None = None, disk: Disk | None = None) -> Log:
+async def open_log(settings: LogSettings, key: NoteSigner, *, on_fatal: Callable[[], object] | None = None, disk: Disk | None = None) -> Log:
     """Open the log for writing, or begin it. Calls that a crash left open are closed as `unknown`.
 
-    `on_fatal` is called once, on the event loop, when the log can never be written again in this process: the caller should exit (75).
+    `on_fatal` is called once, without arguments, on the event loop, when the log can never be written again in this process: the caller should exit (75).
     Raises Problem when the folder belongs to another log or writer, is damaged, or has no room.
     """
     folder = LogFolder(settings.folder)
@@ -72,7 +72,7 @@ def _open(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk)
 class Log:
     """The one writer of one log. All methods belong to the event loop it was opened on."""
 
-    def __init__(self, settings: LogSettings, writer: Writer, lock: int, on_fatal: Callable[[str], None] | None) -> None:
+    def __init__(self, settings: LogSettings, writer: Writer, lock: int, on_fatal: Callable[[], object] | None) -> None:
         self.origin = settings.origin
         self._settings = settings
         self._writer = writer
@@ -112,25 +112,30 @@ class Log:
         """Allowed calls whose outcome is not recorded yet."""
         return len(self._writer.open_calls)
 
+    @property
+    def failure(self) -> str:
+        """Why the state is `failed`; empty otherwise. For operators, not for agents."""
+        return self._writer.failure
+
     def append(self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = ()) -> asyncio.Future[Receipt]:
         """Queue a record; the future resolves when it is durable. `blobs` are stored before it.
 
-        Raises, or resolves to, Refusal: `log_unavailable` when it cannot be durable, `body_too_large` when it does not fit in a line.
-        A call whose future is cancelled before it resolves may still be recorded; the log then closes it itself, as not sent.
+        The future raises Refusal: `log_unavailable` when the record cannot be durable, `body_too_large` when it does not fit in a line.
+        Raises nothing itself but ValueError for a kind or body that no caller may use. A call whose future is cancelled, or has waited for
+        `append_timeout_s`, may still be recorded; the log then closes it itself, as not sent.
         """
+        loop = self._loop
+        future: asyncio.Future[Receipt] = loop.create_future()
         outcome = kind in OUTCOMES
-        self._admit(kind, outcome=outcome)
         try:
-            rest = rest_of(kind, body)
-        except LineTooLong as error:
-            raise Refusal("body_too_large", "The call is too large to be recorded", reason=f"a {kind} record does not fit in a line") from error
-        except JsonError as error:
-            raise Refusal("log_unavailable", reason=f"a {kind} record has no JSON form: {error}") from error
-        future: asyncio.Future[Receipt] = self._loop.create_future()
-        deadline = self._loop.time() + self._settings.append_timeout_s
+            self._admit(kind, outcome=outcome)
+            rest = _rest(kind, body)
+        except Refusal as refusal:
+            future.set_exception(refusal)
+            return future
         opens = kind == "call" and opens_call(kind, body)
         closes = () if kind == "call" else closes_calls(kind, body)
-        item = Pending(rest, future, blobs, outcome, opens, closes, deadline, body.get("id"))
+        item = Pending(rest, future, blobs, outcome, opens, closes, loop.time() + self._settings.append_timeout_s, body.get("id"))
         self._pending += 1
         self._waiting.append(item)
         self._writer.queue.put(item)
@@ -199,8 +204,8 @@ class Log:
 
     def _disown(self, item: Pending, n: int) -> None:
         status = "cancelled" if item.future.cancelled() else "refused"
-        with contextlib.suppress(Refusal):  # then it stays open, and the next start closes it
-            self.append("result", {"call": n, "id": item.call_id, "status": status, "code": "log_unavailable"}).add_done_callback(_looked_at)
+        closing = self.append("result", {"call": n, "id": item.call_id, "status": status, "code": "log_unavailable"})
+        closing.add_done_callback(_look_at)  # if it fails, the call stays open and the next start closes it
 
     def _give_up(self) -> None:
         """A disk that hangs must not hang the gateway: whoever has waited too long is refused, whatever becomes of the record."""
@@ -215,9 +220,18 @@ class Log:
     def _report_failure(self) -> None:
         if self._writer.state == "failed" and self._on_fatal is not None:
             report, self._on_fatal = self._on_fatal, None
-            report(self._writer.failure)
+            report()
 
 
-def _looked_at(future: asyncio.Future[Receipt]) -> None:
+def _rest(kind: str, body: Mapping[str, Json]) -> bytes:
+    try:
+        return rest_of(kind, body)
+    except LineTooLong as error:
+        raise Refusal("body_too_large", "The call is too large to be recorded", reason=f"a {kind} record does not fit in a line") from error
+    except JsonError as error:
+        raise Refusal("log_unavailable", reason=f"a {kind} record has no JSON form: {error}") from error
+
+
+def _look_at(future: asyncio.Future[Receipt]) -> None:
     if not future.cancelled():
         future.exception()

@@ -64,17 +64,17 @@ def notes_in(folder: LogFolder) -> Iterator[tuple[int, bytes]]:
 def newest_checkpoint(folder: LogFolder, keys: Sequence[NoteKey], origin: str) -> tuple[Checkpoint | None, int]:
     """The largest valid checkpoint of list and latest, and the offset in the list after which nothing is valid.
 
-    Reads only the end of the list, so that a start does not take longer with a log's age. Raises BadNote when all of that is bad: a crash
-    tears at most the last note.
+    Reads only the end of the list, so that a start does not take longer with a log's age. Raises BadNote when that is
+    damaged in a way that a crash does not explain.
     """
     best: Checkpoint | None = None
     valid_end = 0
     for start, note in _last_notes(folder):
         try:
             found = open_checkpoint(note, keys)
-        except BadNote as error:
-            if start and not valid_end:
-                raise BadNote("no valid checkpoint stands near the end of the list") from error
+        except BadNote:
+            if note.count(b"\n") == NOTE_LINES or (start and not valid_end):
+                raise  # a crash tears the last note; it does not leave a whole one that is wrong
             break
         valid_end = start + len(note)
         if found.origin == origin and (best is None or found.size >= best.size):

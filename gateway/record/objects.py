@@ -32,7 +32,7 @@ class Objects:
         self._known: set[str] = set()
 
     def keep(self, blobs: tuple[Blob, ...]) -> None:
-        """Return when every blob is on the disk. Raises OSError, ValueError for a blob that is not what its digest says."""
+        """Return when every blob is on the disk. Raises OSError; ObjectBroken, ObjectMissing for a blob that is not what its digest says."""
         for blob in blobs:
             if blob.digest not in self._known:
                 self._store(blob)
@@ -47,7 +47,7 @@ class Objects:
             sync_folder(path.parent)
             return
         if digest(blob.data) != blob.digest or len(blob.data) > OBJECT_BYTES_MAX:
-            raise ValueError("a blob is not what its digest says")
+            raise ObjectBroken(blob.digest)
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700)
             sync_folder(self._folder)

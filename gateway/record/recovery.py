@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.canonical import Json, digest, loads_trusted
 from gateway.errors import Problem
 from gateway.record.folder import LogFolder, replace, sync_folder
-from gateway.record.line import BrokenLine, genesis, parse
+from gateway.record.line import HEAD_MEMBERS, BrokenLine, genesis, parse
 from gateway.record.notary import newest_checkpoint
 from gateway.record.note import BadNote, Checkpoint, NoteKey
 from gateway.record.tree import Frontier, leaf_hash
@@ -54,38 +54,36 @@ def closes_calls(kind: str, body: Mapping[str, Json]) -> Sequence[int]:
 
 
 def recover(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Standing | None:
-    """Read the end of the log, cut what a crash tore. None when the log has no record yet. Raises Problem for damage."""
-    signed = _signed(folder, origin, keys)
-    segments = folder.segment_list()
-    torn: list[dict[str, Json]] = []
-    while segments:
-        first, path = segments[-1]
-        found = _scan(path, first, origin, signed)
-        if found.tree.size > first:  # it has at least its first record
-            break
-        _drop(folder, path, torn)
-        segments.pop()
-    if not segments:
-        if signed and signed.size:
-            raise _damage(folder.path, f"{signed.size} records were signed and none is left")
-        return None
-    if signed and found.tree.size < signed.size:
-        raise _damage(path, f"{signed.size} records were signed and {found.tree.size} are left")
-    found.signed = signed.size if signed else 0
-    if path.stat().st_size > found.end:
-        torn.append(_cut(folder, path, found.end))
-    found.torn += torn
-    return found
-
-
-def _signed(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Checkpoint | None:
-    """The newest checkpoint; a note torn at the end of the list is moved away (the log itself can be signed again)."""
+    """Read the end of the log, cut what a crash tore. None when the log has no record yet. Raises Problem for damage, before anything is cut."""
     try:
-        found, end = newest_checkpoint(folder, keys, origin)
+        signed, listed = newest_checkpoint(folder, keys, origin)
     except BadNote as error:
         raise _damage(folder.checkpoints, str(error)) from error
-    if folder.checkpoints.exists() and folder.checkpoints.stat().st_size > end:
-        _cut(folder, folder.checkpoints, end)
+    segments = folder.segment_list()
+    unborn: list[Path] = []
+    found: Standing | None = None
+    while segments and found is None:
+        first, path = segments.pop()
+        read = _scan(path, first, origin, signed)
+        if read.tree.size > first:
+            found = read
+        else:
+            unborn.append(path)  # the crash came during rotation: the first record never became whole
+    size = found.tree.size if found else 0
+    if signed and size < signed.size:
+        raise _damage(folder.path, f"{signed.size} records were signed and {size} are left")
+    torn = [_cut(folder, whole, 0) for whole in unborn if whole.stat().st_size]
+    for empty in unborn:
+        empty.unlink()
+        sync_folder(empty.parent)
+    if folder.checkpoints.exists() and folder.checkpoints.stat().st_size > listed:
+        _cut(folder, folder.checkpoints, listed)  # nothing is lost: the log can be signed again
+    if found is None:
+        return None
+    if path.stat().st_size > found.end:
+        torn.append(_cut(folder, path, found.end))
+    found.torn = torn
+    found.signed = signed.size if signed else 0
     return found
 
 
@@ -100,8 +98,8 @@ def _scan(path: Path, first: int, origin: str, signed: Checkpoint | None) -> Sta
                     raise BrokenLine("without an end")  # noqa: TRY301
                 _take(found, line[:-1], first)
             except BrokenLine as error:
-                if _valid_lines_follow(stream.read(), found.tree.size):
-                    raise _damage(path, f"record {found.tree.size} is broken ({error}) and valid ones follow", at) from error
+                if _holds_whole_records(line + stream.read()):
+                    raise _damage(path, f"record {max(first, found.tree.size)} is broken ({error}), and not by a crash", at) from error
                 return found
             found.end = at + len(line)
             if signed and signed.size == found.tree.size and signed.root != found.tree.root():
@@ -137,14 +135,14 @@ def _take(found: Standing, line: bytes, first: int) -> None:
     found.open_calls.difference_update(closes_calls(kind, members))
 
 
-def _valid_lines_follow(data: bytes, n: int) -> bool:
-    """Whether a later record stands whole behind the break. A torn batch ends the file; damage in the middle does not."""
+def _holds_whole_records(data: bytes) -> bool:
+    """Whether a record stands whole at or behind the break. A crash leaves a part of a line at the end of the file, and nothing behind it."""
     for line in data.split(b"\n")[:-1]:
         try:
-            later = loads_trusted(line)
+            found = loads_trusted(line)
         except ValueError:
             continue
-        if isinstance(later, dict) and type(later.get("n")) is int and later["n"] > n and "prev" in later and "k" in later:
+        if isinstance(found, dict) and found.keys() >= HEAD_MEMBERS:
             return True
     return False
 
@@ -159,14 +157,6 @@ def _cut(folder: LogFolder, path: Path, end: int) -> dict[str, Json]:
         os.ftruncate(stream.fileno(), end)
         os.fsync(stream.fileno())
     return {"file": path.name, "at": end, "bytes": len(data), "digest": mark}
-
-
-def _drop(folder: LogFolder, path: Path, torn: list[dict[str, Json]]) -> None:
-    """A segment whose first record never became whole: the crash came during rotation."""
-    if path.stat().st_size:
-        torn.append(_cut(folder, path, 0))
-    path.unlink()
-    sync_folder(path.parent)
 
 
 def _damage(path: Path, what: str, offset: int | None = None) -> Problem:

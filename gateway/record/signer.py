@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -63,8 +64,7 @@ class NoteSigner:
 def _create(path: Path) -> None:
     """Make the key under a name of its own, then link it: of two processes that start together, one wins and both use its key."""
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    own = path.with_name(f".{path.name}.{os.getpid()}")
-    own.unlink(missing_ok=True)
+    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(descriptor, pem)

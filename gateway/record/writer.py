@@ -20,7 +20,7 @@ from gateway.record.disk import FULL, Disk
 from gateway.record.folder import LogFolder
 from gateway.record.line import genesis, line_of, rest_of
 from gateway.record.notary import Notary
-from gateway.record.objects import Objects
+from gateway.record.objects import ObjectBroken, ObjectMissing, Objects
 from gateway.record.recovery import Standing
 from gateway.record.reserve import Reserve
 from gateway.record.segment import Segment
@@ -75,6 +75,7 @@ class Writer:
             self._segment = Segment.create(folder, 0, time.time_ns() // 1000, disk)
             self._segment.settle()
         self._signed_at = time.monotonic()
+        self._batch: list[Pending] = []
         self._deliver: Callable[[Answered], None] = _nobody
         if not self._reserve.has_room(self._segment.end, make=True):
             self.state = "full"
@@ -89,6 +90,7 @@ class Writer:
             self._finish()
         except BaseException as error:
             self._fail(error)
+            self._refuse(self._batch)
             raise
         finally:
             if self.state != "failed":
@@ -98,6 +100,7 @@ class Writer:
 
     def _turn(self) -> bool:
         batch, going = self._drain()
+        self._batch = batch
         try:
             if batch and self.state != "failed":
                 self._commit(batch)
@@ -166,6 +169,8 @@ class Writer:
                     raise
                 self._is_full()
                 self._refuse([item])
+            except (ObjectBroken, ObjectMissing) as error:
+                self._refuse([item], f"not an object: {error}")
         return ready
 
     def _write(self, batch: list[Pending]) -> bool:
@@ -191,6 +196,8 @@ class Writer:
                 self.open_calls.add(at)
             elif item.closes:
                 self.open_calls.difference_update(item.closes)
+        if not self.signed:  # a log is never acknowledged without a first checkpoint: one that has none is no log
+            self._sign(durable=True)
         self._deliver(answered)
         return True
 
@@ -212,7 +219,8 @@ class Writer:
     def _rotate(self) -> None:
         """Begin a segment whose first record carries all that a restart needs. Without room, the old segment just grows on."""
         try:
-            self._sign(durable=True)
+            if self.tree.size > self.signed:
+                self._sign(durable=True)
             tree = self.tree.copy()
             t = max(self._t, time.time_ns() // 1000)
             state = {"size": tree.size, "root": tree.root().hex(), "frontier": tree.as_json(), "open_calls": sorted(self.open_calls)}
@@ -274,8 +282,8 @@ class Writer:
         self.state = "failed"
         self._deliver([])
 
-    def _refuse(self, batch: list[Pending]) -> None:
-        self._deliver([(item, Refusal("log_unavailable", reason=f"the log is {self.state}")) for item in batch])
+    def _refuse(self, batch: list[Pending], reason: str = "") -> None:
+        self._deliver([(item, Refusal("log_unavailable", reason=reason or f"the log is {self.state}")) for item in batch])
 
 
 def _nobody(answered: Answered) -> None:

@@ -1,0 +1,115 @@
+"""Reading the log without being its writer: iterate records, find one, follow the durable end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from gateway.errors import Problem
+from gateway.record.folder import LogFolder
+from gateway.record.line import LINE_BYTES_MAX, BrokenLine, Record, record_of
+from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
+from gateway.record.objects import read_object
+from gateway.record.recovery import closes_calls
+
+CHUNK_BYTES = 1 << 20
+
+
+def lines_of(path: Path, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
+    """Every line of a file as (offset in bytes, line without newline, whether the newline is there).
+
+    Splits on the newline byte only: U+2028 and its kin are part of a text, not the end of a line. A line that has grown past the limit is
+    given out as it is, so memory stays bounded whatever the file holds.
+    """
+    with path.open("rb") as stream:
+        stream.seek(start)
+        offset, rest = start, b""
+        while chunk := stream.read(CHUNK_BYTES):
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                yield offset, line, True
+                offset += len(line) + 1
+            if len(rest) > LINE_BYTES_MAX:
+                break
+        if rest:
+            yield offset, rest, False
+
+
+class LogReader:
+    """A log's folder, read only. It judges nothing: `verify_folder` does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = LogFolder(folder)
+        self.origin = self.folder.origin()
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """Records from `start` on, as far as they stand whole. Raises BrokenLine for a line that is no record."""
+        segments = self.folder.segment_list()
+        at = max((i for i, (first, _) in enumerate(segments) if first <= start), default=0)
+        for first, path in segments[at:]:
+            n = first
+            for offset, line, whole in lines_of(path):
+                if not whole:
+                    break
+                if n >= start:
+                    yield record_of(line, path.name, offset)
+                n += 1
+
+    def find(self, n: int) -> Record:
+        """Record `n`. Raises Problem when the log has none."""
+        for record in self.records(n) if n >= 0 else ():
+            if record.n == n:
+                return record
+            break
+        raise Problem("log_no_record", f"the log has no record {n}", file=str(self.folder.path), remedy="`portreeve log tail` shows the newest")
+
+    def outcome(self, call: Record) -> Record | None:
+        """The record that says what came of a call; None when there is none yet."""
+        return next((r for r in self.records(call.n + 1) if call.n in closes_calls(r.kind, r.body)), None)
+
+    def newest(self, count: int) -> list[Record]:
+        """The last records that stand whole, signed or not, in order."""
+        found: list[Record] = []
+        for first, _ in reversed(self.folder.segment_list()):
+            here: list[Record] = []
+            for record in self.records(first):
+                here.append(record)
+                del here[:-count]
+                if found and record.n + 1 >= found[0].n:
+                    break
+            found = (here + found)[-count:]
+            if len(found) >= count:
+                break
+        return found
+
+    def checkpoint(self, keys: Sequence[NoteKey]) -> Checkpoint | None:
+        """The newest checkpoint, None when nothing was signed yet. Raises BadNote when no given key has signed it."""
+        try:
+            note = self.folder.checkpoint.read_bytes()
+        except FileNotFoundError:
+            return None
+        found = open_checkpoint(note, keys)
+        if found.origin != self.origin:
+            raise BadNote("the checkpoint is of another log")
+        return found
+
+    def follow(self, start: int, keys: Sequence[NoteKey], *, pause_s: float = 0.2, stopped: Callable[[], bool] = lambda: False) -> Iterator[Record]:
+        """Records from `start` on, for ever, each when it is under a checkpoint: what is not durable is never shown. Raises BadNote."""
+        while not stopped():
+            signed = self.checkpoint(keys)
+            if signed is not None and signed.size > start:
+                for record in self.records(start):
+                    if record.n >= signed.size:
+                        break
+                    start = record.n + 1
+                    yield record
+            time.sleep(pause_s)
+
+    def object(self, name: str) -> bytes:
+        """The bytes that a record names by digest. Raises ObjectMissing, ObjectBroken."""
+        return read_object(self.folder.objects, name)
+
+
+__all__ = ["BrokenLine", "LogReader", "lines_of"]

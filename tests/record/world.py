@@ -1,0 +1,99 @@
+"""A small log to look at, break and look at again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.call import Blob
+from gateway.canonical import Json, dumps
+from gateway.config.model import LogSettings
+from gateway.record import Log, NoteSigner, Report, open_log, verify_folder
+from gateway.record.disk import Disk
+
+ORIGIN = "gw.example/test"
+POLICIES = Blob.of(dumps({"files": [["refunds.cedar", '@id("small-refunds") permit(principal, action, resource);']]}))
+SCHEMA = Blob.of(b'{"entities":{}}')
+ENTITIES = Blob.of(b"[]")
+
+
+def settings(folder: Path, **changes: Json) -> LogSettings:
+    """Small and quick: no low-water mark, a small reserve, checkpoints by count only."""
+    given: dict[str, Json] = {
+        "folder": folder / "log",
+        "origin": ORIGIN,
+        "reserve_bytes": 65_536,
+        "low_water_bytes": 0,
+        "checkpoint_interval_s": 3600.0,
+        **changes,
+    }
+    return LogSettings(**given)
+
+
+@asynccontextmanager
+async def opened(folder: Path, *, disk: Disk | None = None, on_fatal=None, **changes: Json) -> AsyncIterator[Log]:
+    log = await open_log(settings(folder, **changes), NoteSigner.open(folder / "keys"), disk=disk, on_fatal=on_fatal)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def keys(folder: Path, origin: str = ORIGIN):
+    return (NoteSigner.open(folder / "keys").key(origin),)
+
+
+def verified(folder: Path, **options) -> Report:
+    return verify_folder(folder / "log", keys=keys(folder), **options)
+
+
+def call(number: int, decision: str = "allow") -> dict[str, Json]:
+    """The members of a `call` that the log itself looks at, and a few others."""
+    authz = {
+        "p": 'Agent::"billing"',
+        "ents": ENTITIES.digest,
+        "policies": POLICIES.digest,
+        "schema": SCHEMA.digest,
+        "decision": decision,
+        "reasons": ["small-refunds"],
+    }
+    return {"id": f"call-{number}", "authz": authz, "code": "" if decision == "allow" else "denied"}
+
+
+def plain(number: int) -> dict[str, Json]:
+    """A call that was refused before policy saw it: it names no object and opens nothing."""
+    return {"id": f"call-{number}", "authz": None, "code": "contract_violation"}
+
+
+def result(n: int, number: int) -> dict[str, Json]:
+    return {"call": n, "id": f"call-{number}", "status": "ok", "http": 200}
+
+
+async def write_call(log: Log, number: int) -> int:
+    receipt = await log.append("call", call(number), blobs=(POLICIES, SCHEMA, ENTITIES))
+    await log.append("result", result(receipt.n, number))
+    return receipt.n
+
+
+async def small_log(folder: Path, calls: int = 4, **changes: Json) -> None:
+    """A closed log of a few short segments and checkpoints."""
+    async with opened(folder, **{"segment_bytes_max": 1_000, "checkpoint_records": 4, **changes}) as log:
+        for number in range(calls):
+            await write_call(log, number)
+
+
+def files(folder: Path) -> list[Path]:
+    """The segments in order."""
+    return sorted((folder / "log" / "log").iterdir())
+
+
+def lines(folder: Path) -> list[bytes]:
+    return [line for path in files(folder) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def twin(folder: Path, to: Path) -> Path:
+    """A copy to break."""
+    shutil.copytree(folder, to)
+    return to
