@@ -1,1 +1,8 @@
-"""Step 2: may they, by Cedar policy over the arguments."""
+"""Decides by Cedar policy whether an agent may make a call with these arguments."""
+
+from gateway.authorize.bundle import Bundle
+from gateway.authorize.decide import decide
+from gateway.authorize.load import load_bundle
+from gateway.authorize.replay import ReplayError, recompute
+
+__all__ = ["Bundle", "ReplayError", "decide", "load_bundle", "recompute"]

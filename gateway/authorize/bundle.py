@@ -1,0 +1,177 @@
+"""Loads a policies folder against the contracts, tools and identities it is about, or says everything that is wrong with it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from gateway.authorize import lint
+from gateway.authorize.annotations import check as check_annotations
+from gateway.authorize.compile import compile_policies
+from gateway.authorize.engine import ENGINE, Uid
+from gateway.authorize.library import Library, Seat
+from gateway.authorize.plans import Plan, all_operations, plan
+from gateway.authorize.policy import Policy
+from gateway.authorize.schema import SchemaSource, agent_entities, generate, tool_entities
+from gateway.authorize.splitting import Piece, split
+from gateway.call import Blob, Operation
+from gateway.canonical import Json, dumps
+from gateway.config.model import ToolSettings
+from gateway.errors import Problem, Problems
+from gateway.identities import Identities
+
+POLICIES_MAX = 20_000
+SEATS_MAX = 2_048
+DECLARED = "schema.cedarschema"
+CASES = "cases"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A seat with what a decision needs besides: the operation's plan and the entity slice as it is recorded."""
+
+    plan: Plan
+    seat: Seat
+    entities: Blob
+
+
+class Bundle:
+    """Policies in force: parsed, validated, tested. Does not change, but for caches of what it has parsed.
+
+    `warnings` are findings that do not stop a load. `projected`: policies are shown the part of the context that they read, validated by the
+    schema cut in the same way; the record always holds the whole context, and `recompute` evaluates the whole.
+    """
+
+    engine = ENGINE
+
+    def __init__(
+        self, policies: Blob, library: Library, plans: Mapping[str, Plan], entities: Mapping[Uid, list[Json]], *, projected: bool = True
+    ) -> None:
+        self.policies = policies
+        self.library = library
+        self.schema = library.source.blob
+        self.plans = plans
+        self.projected = projected
+        self.warnings: tuple[Problem, ...] = ()
+        self.has_shadow = any(policy.shadow for policy in library.policies)
+        self._entities = entities
+        self._place = lru_cache(maxsize=SEATS_MAX)(self._make_place)
+
+    @property
+    def agents(self) -> frozenset[str]:
+        return frozenset(uid.id for uid in self._entities if uid.type == "Agent")
+
+    @property
+    def digest(self) -> str:
+        return self.policies.digest
+
+    @property
+    def policy_count(self) -> int:
+        return len(self.library.policies)
+
+    def seat(self, agent: str, action: str) -> Place | None:
+        """Where this agent's calls of this action are decided. None when either is unknown."""
+        if action not in self.plans or Uid("Agent", agent) not in self._entities:
+            return None
+        return self._place(agent, action)
+
+    def _make_place(self, agent: str, action: str) -> Place:
+        plan = self.plans[action]
+        principal = Uid("Agent", agent)
+        entities = Blob.of(dumps([*self._entities[principal], *self._entities[plan.resource]]))
+        seat = self.library.seat(principal, plan.action, plan.resource, entities.data, projected=self.projected)
+        return Place(plan, seat, entities)
+
+
+def read_bundle(
+    folder: Path,
+    operations: Iterable[Operation],
+    tools: Iterable[ToolSettings],
+    identities: Identities,
+    *,
+    projected: bool = True,
+    today: dt.date | None = None,
+) -> Bundle:
+    """Read, compile, validate and lint a policies folder. Raises Problems with all findings. `today` turns on the warning of expired policies.
+
+    Sources are all `*.cedar` files below the folder but in `cases/`, in the order of their names, and `schema.cedarschema`, whose types and
+    actions are added to the generated ones. `load_bundle` runs the cases besides.
+    """
+    tools = list(tools)
+    plans, source = describe(folder, operations, tools, identities)
+    files = read(folder)
+    policies = build(folder.name, files, source)
+    problems = check_annotations(policies)
+    findings = lint.check(policies, source, plans=plans, tools=tools, identities=identities, today=today)
+    problems += [p for p in findings if p.code not in lint.WARNINGS]
+    if problems:
+        raise Problems(sorted(problems, key=lambda p: (p.file, p.line)))
+    entities: dict[Uid, list[Json]] = {Uid("Agent", a.id): agent_entities(a) for a in identities.agents.values()}
+    for tool in tools:
+        entities[Uid("Tool", tool.name)] = tool_entities(tool, [p for p in plans.values() if p.operation.tool == tool.name])
+    bundle = Bundle(Blob.of(dumps({"files": files})), Library(policies, source), plans, entities, projected=projected)
+    bundle.warnings = tuple(p for p in findings if p.code in lint.WARNINGS)
+    return bundle
+
+
+def describe(
+    folder: Path, operations: Iterable[Operation], tools: Iterable[ToolSettings], identities: Identities
+) -> tuple[dict[str, Plan], SchemaSource]:
+    """What policies can be about: the compiled operations, and the schema generated from them and joined with what is declared."""
+    plans: dict[str, Plan] = {}
+    problems: list[Problem] = []
+    tools = list(tools)
+    names = {tool.name for tool in tools}
+    for operation in all_operations(operations, tools):
+        try:
+            plans[operation.action] = plan(operation)
+        except Problem as problem:
+            problems.append(problem)
+        if operation.tool not in names:
+            problems.append(Problem("operation_without_tool", f"{operation.action} belongs to no tool", remedy="declare the tool in gateway.toml"))
+    if problems:
+        raise Problems(problems)
+    declared = folder / DECLARED
+    source = SchemaSource(generate(plans.values(), identities), _text(declared) if declared.exists() else "")
+    return plans, source
+
+
+def read(folder: Path) -> list[list[str]]:
+    """The policy files as [name relative to the folder, text], in the order of their names. Raises Problems."""
+    if not folder.is_dir():
+        raise Problems(
+            [Problem("policies_missing", "there is no such folder", file=str(folder), remedy="create it, or correct `policies` in gateway.toml")]
+        )
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*.cedar"))
+    return [[name.as_posix(), _text(folder / name)] for name in names if name.parts[0] != CASES and not any(p.startswith(".") for p in name.parts)]
+
+
+def build(root: str, files: Iterable[Iterable[str]], source: SchemaSource) -> list[Policy]:
+    """Split, parse and validate. Raises Problems with file and line; `root` stands before the file names in them."""
+    pieces: list[Piece] = []
+    problems: list[Problem] = []
+    for name, text in files:
+        try:
+            pieces += split(f"{root}/{name}" if root else name, text)
+        except Problem as problem:
+            problems.append(problem)
+    if len(pieces) > POLICIES_MAX:
+        problems.append(
+            Problem("too_many_policies", f"more than {POLICIES_MAX} policies", remedy="use groups and sets instead of one policy per name")
+        )
+    if problems:
+        raise Problems(problems)
+    trees = compile_policies(pieces, source)
+    return [Policy.of(piece, tree) for piece, tree in zip(pieces, trees, strict=True)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Problems([Problem("policy_not_utf8", f"byte {error.start} is not UTF-8", file=str(path), remedy="save the file as UTF-8")]) from error
+    except OSError as error:
+        raise Problems([Problem("policy_unreadable", error.strerror or "cannot be read", file=str(path), remedy="make it readable")]) from error

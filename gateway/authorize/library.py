@@ -1,0 +1,120 @@
+"""Policies and their schema, ready to be asked: the part of a bundle that decisions and their replay share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from gateway.authorize import engine
+from gateway.authorize.engine import EngineError, Evaluation, Rules, Uid
+from gateway.authorize.policy import Path, Policy, keys_of
+from gateway.authorize.schema import SchemaSource
+from gateway.authorize.slices import Index, Pick, Slice, project
+from gateway.canonical import Json, dumps, loads_trusted
+
+SCHEMAS_MAX = 4_096
+
+_NOTHING = Evaluation("deny", (), ())
+_SHADOW_ERROR = "gateway:shadow_error"
+"""Stands among the shadow names when a shadow policy could not be evaluated. No @id can hold a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a set of policies is shown a context: cut to what they read, or whole. `schema` validates exactly that."""
+
+    pick: Pick | None
+    schema: Any
+
+    def text(self, context: Mapping[str, Json]) -> str:
+        return dumps(self.pick(context) if self.pick else context).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where one kind of request is decided: a principal, an action and a resource with their entities, policies and schema, all parsed."""
+
+    request: Mapping[str, Any]
+    entities: Any
+    slice: Slice
+    view: View
+    shadow_view: View
+
+    def evaluate(self, context: Mapping[str, Json]) -> Evaluation:
+        """Ask the enforced policies. Without any there is nothing to ask: the default is deny."""
+        rules = self.slice.enforced
+        return self._ask(rules, self.view, context) if rules else _NOTHING
+
+    def shadow(self, context: Mapping[str, Json], evaluation: Evaluation) -> tuple[str, ...]:
+        """The shadow policies that would have turned this evaluation round, sorted."""
+        if evaluation.errors or evaluation.decision == "none":
+            return ()
+        allowed = evaluation.decision == "allow"
+        rules = self.slice.shadow_forbids if allowed else self.slice.shadow_permits
+        if rules is None or (not allowed and evaluation.reasons):
+            return ()  # a permit turns no forbid round
+        found = self._ask(rules, self.shadow_view, context)
+        failed = (_SHADOW_ERROR,) if found.errors or found.decision == "none" else ()
+        return tuple(sorted({*found.reasons, *failed}))
+
+    def _ask(self, rules: Rules, view: View, context: Mapping[str, Json]) -> Evaluation:
+        return engine.evaluate(self.request, view.text(context), rules, self.entities, view.schema)
+
+
+class Library:
+    """Policies by name and scope with their schema. Does not change, but for caches of what it has parsed."""
+
+    def __init__(self, policies: Sequence[Policy], source: SchemaSource) -> None:
+        self.policies = tuple(policies)
+        self.by_id: Mapping[str, Policy] = {policy.id: policy for policy in policies}
+        self.source = source
+        self.index = Index(policies)
+        self._schema: Callable[[Uid, tuple[Path, ...] | None], tuple[Any, Pick | None]] = lru_cache(maxsize=SCHEMAS_MAX)(self._parse_schema)
+
+    def seat(self, principal: Uid, action: Uid, resource: Uid, entities: bytes, *, projected: bool) -> Seat:
+        """Prepare one kind of request. `entities` is the JSON of the principal's and the resource's slice. Raises EngineError."""
+        parents = _parents(loads_trusted(entities))
+        groups = tuple(Uid("Action", parent["id"]) for parent in self.source.generated[""]["actions"][action.id]["memberOf"])
+        found = self.index.slice(
+            keys_of(principal, ancestors(principal, parents)), keys_of(action, groups), keys_of(resource, ancestors(resource, parents))
+        )
+        whole, _ = self._schema(action, None)
+        return Seat(
+            request={"principal": principal.json, "action": action.json, "resource": resource.json},
+            entities=engine.parse_entities(entities, whole),
+            slice=found,
+            view=self._view(action, found.reads, projected=projected),
+            shadow_view=self._view(action, found.shadow_reads, projected=projected),
+        )
+
+    def _view(self, action: Uid, reads: frozenset[Path], *, projected: bool) -> View:
+        schema, pick = self._schema(action, tuple(sorted(reads)) if projected else None)
+        return View(pick, schema)
+
+    def _parse_schema(self, action: Uid, reads: tuple[Path, ...] | None) -> tuple[Any, Pick | None]:
+        own = self.source.generated[""]
+        cut = project(reads, self.source.context(action), own["commonTypes"]) if reads is not None else None
+        text = dumps(self.source.only(action, cut.attributes if cut else None)).decode()
+        try:
+            return engine.parse_schema(text, declared=self.source.declared), cut.pick if cut else None
+        except EngineError:
+            # The declared part refers to an operation that this cut left out.
+            return engine.parse_schema(dumps(self.source.generated).decode(), declared=self.source.declared), None
+
+
+def ancestors(uid: Uid, parents: Mapping[Uid, tuple[Uid, ...]]) -> tuple[Uid, ...]:
+    """Everything that `uid` is in, at any distance."""
+    found: dict[Uid, None] = {}
+    pending = list(parents.get(uid, ()))
+    while pending:
+        parent = pending.pop()
+        if parent not in found:
+            found[parent] = None
+            pending += parents.get(parent, ())
+    return tuple(found)
+
+
+def _parents(entities: Sequence[Mapping[str, Json]]) -> dict[Uid, tuple[Uid, ...]]:
+    return {Uid(**entity["uid"]): tuple(Uid(**parent) for parent in entity["parents"]) for entity in entities}

@@ -1,0 +1,127 @@
+"""Finds policies that are valid and yet cannot mean what their author meant: names that exist nowhere, scopes too wide, letters that look alike."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from gateway.authorize.annotations import date_of
+from gateway.authorize.compile import closest
+from gateway.authorize.plans import Plan
+from gateway.authorize.policy import Path, Policy, keys_of
+from gateway.authorize.schema import SchemaSource
+from gateway.canonical import Json
+from gateway.config.model import ToolSettings
+from gateway.errors import Problem
+from gateway.identities import Identities
+
+WARNINGS = frozenset({"permit_without_scope", "unknown_agent", "unknown_agent_group", "policy_expired", "mixed_scripts"})
+"""Findings that do not stop a load. An agent or group that no longer exists is one: removing an agent must never be what blocks a reload."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_WORD = re.compile(r"\w+")
+
+
+def check(
+    policies: Iterable[Policy],
+    source: SchemaSource,
+    *,
+    plans: Mapping[str, Plan],
+    tools: Sequence[ToolSettings],
+    identities: Identities,
+    today: dt.date | None,
+) -> list[Problem]:
+    """All findings, errors and warnings; `WARNINGS` says which is which."""
+    known = {
+        "Tool": {tool.name for tool in tools},
+        "ToolGroup": {group for tool in tools for group in tool.groups},
+        "Agent": set(identities.agents),
+        "AgentGroup": {group for agent in identities.agents.values() for group in agent.groups},
+    }
+    found: list[Problem] = []
+    for policy in policies:
+        found += _arguments(policy, source, plans)
+        found += _names(policy, known)
+        found += _scripts(policy)
+        if policy.effect == "permit" and policy.actions == (None,) and policy.resource is None:
+            found.append(
+                _problem(
+                    policy, "permit_without_scope", "this permit is for every action on every tool", "", "name an action or a resource in its scope"
+                )
+            )
+        expires = date_of(policy.annotations.get("expires", ""))
+        if today and expires and expires < today:
+            found.append(
+                _problem(policy, "policy_expired", f"@expires({expires}) has passed, and the policy still applies", "", "renew it or remove it")
+            )
+    return found
+
+
+def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) -> list[Problem]:
+    """Reads of the context that no action of the scope has: `has` of a misspelt name is valid Cedar and silently false."""
+    contexts = [source.context(p.action) for p in plans.values() if set(keys_of(p.action, p.groups)) & set(policy.actions)]
+    common = source.generated[""]["commonTypes"]
+    found = []
+    for path in sorted(policy.paths):
+        if not path or not contexts or any(_has(context, path, common) for context in contexts):
+            continue
+        name = ".".join(("context", *path))
+        siblings = sorted({sibling for context in contexts for sibling in _members(context, path[:-1], common)})
+        remedy = closest(path[-1], siblings) or f"there is {', '.join(siblings[:12]) or 'nothing'}"
+        found.append(_problem(policy, "unknown_argument", f"{name} does not exist for any action of this policy", path[-1], remedy))
+    return found
+
+
+def _members(context: Mapping[str, Json], path: Path, common: Mapping[str, Json]) -> Mapping[str, Json]:
+    kind = context
+    for name in path:
+        kind = kind.get("attributes", {}).get(name, {})
+        kind = common.get(kind.get("type"), kind)
+    found: Mapping[str, Json] = kind.get("attributes", {})
+    return found
+
+
+def _has(context: Mapping[str, Json], path: Path, common: Mapping[str, Json]) -> bool:
+    """Whether the path can exist. Below anything but a record the validator knows best (an entity has attributes of its own)."""
+    kind = context
+    for name in path:
+        if kind.get("type") != "Record":
+            return True
+        if name not in kind["attributes"]:
+            return False
+        kind = kind["attributes"][name]
+        kind = common.get(kind["type"], kind)
+    return True
+
+
+def _names(policy: Policy, known: Mapping[str, set[str]]) -> list[Problem]:
+    found = []
+    for uid in sorted(policy.names, key=str):
+        if uid.type in known and uid.id not in known[uid.type]:
+            code = {"Tool": "unknown_tool", "ToolGroup": "unknown_tool_group", "Agent": "unknown_agent", "AgentGroup": "unknown_agent_group"}[
+                uid.type
+            ]
+            where = "gateway.toml" if uid.type.startswith("Tool") else "identities/"
+            remedy = closest(uid.id, sorted(known[uid.type])) or f"add it to {where}, or correct the name"
+            found.append(_problem(policy, code, f"{uid} does not exist, so nothing matches it", f'"{uid.id}"', remedy))
+    return found
+
+
+def _scripts(policy: Policy) -> list[Problem]:
+    """A word of Latin letters and look-alikes: "admin" with a Cyrillic first letter is another name, and no reviewer sees it."""
+    for text in _STRING.finditer(policy.piece.text):
+        for word in _WORD.finditer(text[0]):
+            scripts = {unicodedata.name(letter, "?").split()[0] for letter in word[0] if letter.isalpha()}
+            if len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH"}) > 1:
+                message = f"{word[0]!a} mixes letters of different alphabets"
+                return [_problem(policy, "mixed_scripts", message, word[0], "write it in one alphabet")]
+    return []
+
+
+def _problem(policy: Policy, code: str, message: str, about: str, remedy: str) -> Problem:
+    piece = policy.piece
+    offset = piece.text.find(about) if about else 0
+    line = piece.line_of(max(offset, 0))
+    return Problem(code, f"{message}: {piece.show(line)}", file=piece.file, line=line, key=policy.id, remedy=remedy)

@@ -1,0 +1,79 @@
+"""Recomputes a recorded decision from the record and the blobs that it names, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from gateway.authorize import engine
+from gateway.authorize.engine import EngineError, Uid
+from gateway.authorize.judgement import Judgement, judge, stopped
+from gateway.authorize.library import Library, Seat
+from gateway.authorize.policy import Policy
+from gateway.authorize.schema import SchemaSource
+from gateway.authorize.splitting import split
+from gateway.canonical import Json, digest, loads_trusted
+from gateway.errors import Problem
+
+LIBRARIES_MAX = 16
+SEATS_MAX = 4_096
+
+
+class ReplayError(ValueError):
+    """The record and its blobs do not allow a recomputation. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A blob by its name. Equal by digest alone, so that what was made from it can be cached."""
+
+    digest: str
+    blob: Callable[[str], bytes] = field(compare=False)
+
+    def read(self) -> bytes:
+        data = self.blob(self.digest)
+        if digest(data) != self.digest:
+            raise ReplayError(f"the stored object {self.digest} has other content than its name says")
+        return data
+
+
+def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes]) -> dict[str, Json]:
+    """Decide again, with the whole context and the strict schema: {decision, reasons, errors, obl} to compare with the record.
+
+    `authz` is that member of a `call` record; `blob` returns stored bytes by digest. Raises ReplayError, and what `blob` raises.
+    """
+    try:
+        context = authz["ctx"]
+        found = stopped(context)
+        if found is None:
+            library = _library(_Stored(authz["policies"], blob), _Stored(authz["schema"], blob))
+            who = (authz["p"], authz["a"], authz["r"])
+            found = judge(_seat(library, who, _Stored(authz["ents"], blob)).evaluate(context), library.by_id)
+    except (KeyError, TypeError, EngineError, Problem) as error:
+        raise ReplayError(f"{type(error).__name__}: {error}") from error
+    return result(found)
+
+
+def result(found: Judgement) -> dict[str, Json]:
+    """A judgement as the record has it."""
+    return {
+        "decision": found.verdict,
+        "reasons": list(found.reasons),
+        "errors": list(found.errors),
+        "obl": [list(pair) for pair in found.obligations],
+    }
+
+
+@lru_cache(maxsize=LIBRARIES_MAX)
+def _library(policies: _Stored, schema: _Stored) -> Library:
+    described = loads_trusted(schema.read())
+    pieces = [piece for name, text in loads_trusted(policies.read())["files"] for piece in split(name, text)]
+    parsed = [Policy.of(piece, engine.policy_json(piece.text)) for piece in pieces]
+    return Library(parsed, SchemaSource(described["generated"], described["declared"]))
+
+
+@lru_cache(maxsize=SEATS_MAX)
+def _seat(library: Library, who: tuple[str, str, str], entities: _Stored) -> Seat:
+    principal, action, resource = (Uid.parse(text) for text in who)
+    return library.seat(principal, action, resource, entities.read(), projected=False)

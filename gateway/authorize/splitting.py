@@ -1,0 +1,106 @@
+"""Splits Cedar text into its policies with line and column, and refuses nesting that could kill the parser.
+
+The engine's parse errors carry no position, and text with about a thousand nested brackets ends the process (a stack overflow, which nothing
+can catch). So this scan knows just enough of the language: strings, comments, brackets, `if`, and the `;` that ends a policy.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gateway.errors import Problem
+
+NESTING_MAX = 100
+POLICY_CHARS_MAX = 65_536
+FILE_CHARS_MAX = 4 * 1024 * 1024
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|[()\[\]{}]|;|\bif\b|\s+|[^\s"()\[\]{};/\w]+|\w+|"|/', re.DOTALL)
+_BIDI = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+# `if a then b else if ...` nests without a bracket, so every `if` of a policy counts.
+_DEEPER = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1, "if": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A place in a file, for a message."""
+
+    file: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The text of one policy and where it begins. `line` and `column` are 1-based."""
+
+    file: str
+    text: str
+    line: int
+    column: int
+
+    def line_of(self, offset: int) -> int:
+        return self.line + self.text.count("\n", 0, offset)
+
+    def show(self, line: int) -> str:
+        """The named line as written, shortened for a message."""
+        lines = self.text.split("\n")
+        number = line - self.line
+        return lines[number].strip()[:200] if 0 <= number < len(lines) else ""
+
+
+def split(file: str, text: str) -> list[Piece]:
+    """Cut a file into its policies, in order. Raises Problem where it is not possible or not safe."""
+    _refuse_unreadable(file, text)
+    pieces: list[Piece] = []
+    start = -1
+    depth = 0
+    line, counted = 1, 0  # counted on from the policy before: a file of many policies is read once
+    for match in _TOKEN.finditer(text):
+        part = match[0]
+        if part[0].isspace() or part.startswith("//"):
+            continue
+        if start < 0:
+            start, depth = match.start(), 0
+        if part == '"':
+            raise _problem("string_not_closed", "this string has no end", _Spot(file, text, match.start()), 'close it with "')
+        if part == ";":
+            line, counted = line + text.count("\n", counted, start), start
+            pieces.append(_piece(_Spot(file, text, start), match.end(), line))
+            start = -1
+        elif part in _DEEPER:
+            depth = max(0, depth + _DEEPER[part])
+        if depth > NESTING_MAX:
+            raise _problem(
+                "policy_too_deep", f"nested deeper than {NESTING_MAX}", _Spot(file, text, match.start()), "split the policy into simpler ones"
+            )
+    if start >= 0:
+        raise _problem("policy_not_closed", "this policy has no end", _Spot(file, text, start), "end it with a semicolon")
+    return pieces
+
+
+def _piece(spot: _Spot, end: int, line: int) -> Piece:
+    start = spot.offset
+    if end - start > POLICY_CHARS_MAX:
+        raise _problem("policy_too_large", f"this policy is longer than {POLICY_CHARS_MAX} characters", spot, "split it")
+    return Piece(spot.file, spot.text[start:end], line, start - spot.text.rfind("\n", 0, start))
+
+
+def _refuse_unreadable(file: str, text: str) -> None:
+    """A reviewer must see what the engine sees: no direction override, no invisible character, comments included (CVE-2021-42574)."""
+    if len(text) > FILE_CHARS_MAX:
+        raise Problem("policy_too_large", f"longer than {FILE_CHARS_MAX} characters", file=file, remedy="split the file")
+    found = _BIDI.search(text) or _CONTROL.search(text)
+    if found:
+        message = f"U+{ord(found[0]):04X} is invisible or changes the direction of text"
+        raise _problem("hidden_character", message, _Spot(file, text, found.start()), "remove it, or write it as \\u{...} inside a string")
+
+
+def _problem(code: str, message: str, spot: _Spot, remedy: str) -> Problem:
+    line = spot.text.count("\n", 0, spot.offset) + 1
+    column = spot.offset - spot.text.rfind("\n", 0, spot.offset)
+    shown = _BIDI.sub("?", _CONTROL.sub("?", spot.text.split("\n")[line - 1].strip()[:200]))
+    return Problem(code, f"{message} (column {column}): {shown}", file=spot.file, line=line, remedy=remedy)
