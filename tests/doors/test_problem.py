@@ -1,0 +1,63 @@
+"""Refusals as bytes: RFC 9457, nothing private, the fields that clients act on."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.call import Receipt, Refused
+from gateway.canonical import loads
+from gateway.doors.problem import problem
+from gateway.errors import REFUSALS, Refusal
+
+RECEIPT = Receipt("test.example/log", 7, "leaf")
+
+
+def fields_of(refused: Refused, **options: str) -> dict[bytes, bytes]:
+    return dict(problem(refused, **options)[1])
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_every_refusal_is_a_problem_with_its_status_code_and_hint(code):
+    status, fields, body = problem(Refused(Refusal(code, reason="private"), "call-id"))
+    said = loads(body)
+    assert status == REFUSALS[code].status == said["status"]
+    assert (said["type"], said["code"], said["call"]) == (f"urn:portreeve:error:{code}", code, "call-id")
+    assert (said["title"], said["hint"]) == (REFUSALS[code].title, REFUSALS[code].hint)
+    headers = dict(fields)
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert headers[b"content-length"] == str(len(body)).encode()
+    assert headers[b"cache-control"] == b"no-store"
+    assert headers[b"portreeve-call"] == b"call-id"
+    assert b"private" not in body
+    assert (b"www-authenticate" in headers) == (status == 401)
+
+
+def test_a_recorded_refusal_says_where_its_record_is():
+    _, fields, body = problem(Refused(Refusal("denied", "Refunds end at 100"), "c", RECEIPT))
+    assert loads(body)["decision"] == {"log": "test.example/log", "n": 7}
+    assert loads(body)["detail"] == "Refunds end at 100"
+    assert dict(fields)[b"portreeve-decision"] == b"test.example/log#7;leaf"
+
+
+def test_an_unrecorded_refusal_names_no_record():
+    assert b"decision" not in problem(Refused(Refusal("overloaded"), "c"))[2]
+
+
+def test_a_contract_violation_points_at_the_argument():
+    assert loads(problem(Refused(Refusal("contract_violation", pointer="/body/amount"), "c"))[2])["pointer"] == "/body/amount"
+
+
+def test_retry_after_is_in_seconds_and_only_where_waiting_helps():
+    assert fields_of(Refused(Refusal("rate_limited", retry_after_s=3), "c"))[b"retry-after"] == b"3"
+    assert fields_of(Refused(Refusal("circuit_open", retry_after_s=0), "c"))[b"retry-after"] == b"0"
+    assert b"retry-after" not in fields_of(Refused(Refusal("denied", retry_after_s=3), "c"))
+    assert b"retry-after" not in fields_of(Refused(Refusal("stopping"), "c"))
+
+
+def test_the_challenge_names_one_public_code_and_where_to_ask():
+    assert fields_of(Refused(Refusal("invalid_token", reason="expired"), "c"))[b"www-authenticate"] == (
+        b'Bearer realm="portreeve", error="invalid_token"'
+    )
+    assert fields_of(Refused(Refusal("invalid_token"), "c"), base_url="https://gate.example/")[b"www-authenticate"].endswith(
+        b'resource_metadata="https://gate.example/.well-known/oauth-protected-resource"'
+    )
