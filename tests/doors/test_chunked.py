@@ -26,7 +26,9 @@ def test_a_body_is_the_same_wherever_it_is_cut(chunks, cuts, capital):
     assert decode(raw + b"GET /", cuts) == (b"".join(chunks), b"GET /", True)
 
 
-PIECES = st.sampled_from([b"0", b"1", b"a", b"5", b"00", b"\r\n", b"\n", b"\r", b"hello", b"x", b";", b" ", b"\r\n\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n"])
+PIECES = st.sampled_from(
+    [b"0", b"1", b"a", b"5", b"00", b"\r\n", b"\n", b"\r", b"hello", b"x", b";", b" ", b"\r\n\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n"]
+)
 
 
 @given(st.lists(PIECES, max_size=10).map(b"".join), st.lists(st.integers(0, 60), max_size=4))

@@ -102,7 +102,25 @@ def test_every_beginning_of_a_good_head_is_waited_for():
 
 
 PIECES = [
-    *(b"GET", b"POST", b"get", b" ", b"  ", b"/", b"/a?b=c", b"http://x/a", b"#", b"HTTP/1.1", b"HTTP/1.0", b"\r\n", b"\n", b"\r", b"\t", b":", b": "),
+    *(
+        b"GET",
+        b"POST",
+        b"get",
+        b" ",
+        b"  ",
+        b"/",
+        b"/a?b=c",
+        b"http://x/a",
+        b"#",
+        b"HTTP/1.1",
+        b"HTTP/1.0",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\t",
+        b":",
+        b": ",
+    ),
     *(b"Host: x", b"Host: y", b"Content-Length: 3", b"Content-Length: 0", b"Transfer-Encoding: chunked", b"Transfer-Encoding", b"X: 1", b"X_Y: 1"),
     *(b"\x00", b"\xff", b"Connection: close", b"Connection: upgrade", b"Upgrade: h2c", b"Expect: 100-continue", b"a", b",", b";", b"5"),
 ]

@@ -46,7 +46,9 @@ async def test_a_request_becomes_a_call():
     assert len(call.id) == 32
 
 
-@pytest.mark.parametrize(("path", "rest"), [("/tools/echo", "/"), ("/tools/echo/", "/"), ("/tools/echo/a/", "/a/"), ("/tools/ids/a%2fb;c", "/a%2Fb;c")])
+@pytest.mark.parametrize(
+    ("path", "rest"), [("/tools/echo", "/"), ("/tools/echo/", "/"), ("/tools/echo/a/", "/a/"), ("/tools/ids/a%2fb;c", "/a%2Fb;c")]
+)
 async def test_the_path_is_what_follows_the_tool(path, rest):
     assert (await call_of(to(path))).path == rest
 
@@ -55,7 +57,9 @@ async def test_a_tool_nobody_knows_goes_to_the_pipeline_so_that_strangers_do_not
     assert (await call_of(to("/tools/no-such-tool/a"))).tool == "no-such-tool"
 
 
-@pytest.mark.parametrize("tool", ["Echo", "echo%2e", "ech%6f", "echo@x", "-echo", "_echo", "e" * 64, "", "echo;x", "..", "échø".encode().hex() + ".", "a.b"])
+@pytest.mark.parametrize(
+    "tool", ["Echo", "echo%2e", "ech%6f", "echo@x", "-echo", "_echo", "e" * 64, "", "echo;x", "..", "échø".encode().hex() + ".", "a.b"]
+)
 async def test_a_tool_is_its_whole_first_segment(tool):
     assert await refused(to(f"/tools/{tool}/admin")) == "unknown_tool"
 
