@@ -7,6 +7,7 @@ import re
 from gateway.call import Invocation, ToolCall
 from gateway.canonical import Json, JsonError, dumps_in_order, loads
 from gateway.errors import Refusal
+from gateway.tools.document import pointer
 from gateway.tools.parameters import coerce, parse_pairs, take_pairs
 from gateway.tools.plan import BodyPlan, Plan
 from gateway.tools.routes import decode_segment
@@ -37,7 +38,7 @@ async def bind_plan(plan: Plan, raw: list[str], call: ToolCall, *, slash: bool, 
                 raise Refusal("unsupported_media_type", "a content coding is not accepted")
             body, content_type = _parse(plan.body, raw_body, media, arguments)
         elif plan.body.required:
-            raise Refusal("contract_violation", "a body is required", pointer="/" + plan.body.argument if plan.body.argument else "")
+            raise Refusal("contract_violation", "a body is required", pointer=pointer((plan.body.argument,) if plan.body.argument else ()))
         elif call.body.length is None:
             body = b""  # the stream has been read, and it was empty
     plan.check.hold(arguments)
@@ -59,7 +60,7 @@ def _headers(plan: Plan, call: ToolCall, arguments: dict[str, Json]) -> tuple[st
         elif name in declared:
             parameter = declared[name]
             if parameter.argument in arguments:
-                raise Refusal("contract_violation", "the header stands more than once", pointer=f"/{parameter.argument}")
+                raise Refusal("contract_violation", "the header stands more than once", pointer=pointer((parameter.argument,)))
             if parameter.array:
                 arguments[parameter.argument] = [coerce(item.strip(" \t"), parameter) for item in value.split(",")]
             else:
@@ -86,7 +87,8 @@ def _opaque(plan: BodyPlan, call: ToolCall, media: str | None) -> None:
             raise Refusal("contract_violation", "a body is required")
         return
     essence = (media or "").partition(";")[0].strip(" \t").lower()
-    if essence not in plan.media and "*/*" not in plan.media and f"{essence.partition('/')[0]}/*" not in plan.media:
+    kind, _, subtype = essence.partition("/")
+    if not subtype or plan.media.isdisjoint({essence, f"{kind}/*", "*/*"}):
         raise Refusal("unsupported_media_type", "the contract declares another content type for this operation")
 
 
@@ -126,12 +128,12 @@ def _parse(plan: BodyPlan, raw: bytes, media: str | None, arguments: dict[str, J
         arguments[plan.argument] = value
     elif type(value) is not dict:
         raise Refusal("contract_violation", "the body must be a JSON object")
-    elif (twice := next((name for name in arguments if name in value), None)) is not None:
-        # The contract has no member of a parameter's name, so this one would replace what the path or query says.
-        raise Refusal("contract_violation", "is not declared by the contract for the body", pointer=f"/{twice}")
-    elif (missing := next((name for name in plan.members if name not in value), None)) is not None:
-        raise Refusal("contract_violation", "is required", pointer=f"/{missing}")
+    elif not plan.elsewhere.isdisjoint(value):
+        # A member with a parameter's name would pass for that parameter, and replace or invent what the path or query says.
+        twice = next(name for name in value if name in plan.elsewhere)
+        raise Refusal("contract_violation", "is not declared by the contract for the body", pointer=pointer((twice,)))
     else:
+        _hold_members(plan, value)
         arguments.update(value)
     return dumps_in_order(value), essence
 
@@ -143,5 +145,13 @@ def _form(plan: BodyPlan, raw: bytes, arguments: dict[str, Json]) -> bytes:
         raise Refusal("malformed_request", "a form is not ASCII: percent-encode it") from error
     fields: dict[str, Json] = {}
     sent = take_pairs(parse_pairs(text), plan.fields, fields)
+    _hold_members(plan, fields)
     arguments.update(fields)
     return sent.encode("ascii")
+
+
+def _hold_members(plan: BodyPlan, value: dict[str, Json]) -> None:
+    """What a body must have if there is one; a body that is itself required has this in the schema."""
+    for name in plan.members:
+        if name not in value:
+            raise Refusal("contract_violation", "is required", pointer=pointer((name,)))

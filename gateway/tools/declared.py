@@ -63,9 +63,9 @@ class ArgumentReader:
             for n, item in enumerate(items):
                 declared, at, _ = self.schemas.follow(item, (*place, str(n)))
                 name, where = (declared.get("name"), declared.get("in")) if isinstance(declared, dict) else (None, None)
-                if not isinstance(name, str) or not name or where not in {*_PLACES, "cookie"}:
+                if not isinstance(name, str) or not name or not isinstance(where, str) or where not in {*_PLACES, "cookie"}:
                     raise self.findings.problem("contract_parameter", "a parameter needs a name and `in`", at, "in: path, query or header")
-                found[name.lower() if where == "header" else name, str(where)] = (declared, at)
+                found[name.lower() if where == "header" else name, where] = (declared, at)
         for (name, where), (declared, at) in sorted(found.items(), key=lambda entry: _ORDER.index(entry[0][1]) if entry[0][1] in _ORDER else 9):
             if where == "header" and name in _IGNORED_HEADERS:
                 continue
@@ -137,8 +137,9 @@ class ArgumentReader:
             arguments.required += [BODY] if required else []
             arguments.body = BodyPlan("json", media, required, BODY)
             return
+        elsewhere = frozenset(arguments.properties)
         members = self._flatten(schema, arguments, required=required)
-        arguments.body = BodyPlan("json", media, required, members=members)
+        arguments.body = BodyPlan("json", media, required, members=members, elsewhere=elsewhere)
 
     def _flatten(self, schema: Mapping[str, Json], arguments: Arguments, *, required: bool) -> tuple[str, ...]:
         """Make the members of an object arguments; returns those that only an existing body must have."""
@@ -193,7 +194,8 @@ def kinds_of(schema: Mapping[str, Json]) -> set[str]:
         for branch in schema.get(key, ()):
             kinds |= kinds_of(branch)
     if not kinds:
-        values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+        listed = schema.get("enum")
+        values = [*(listed if isinstance(listed, list) else ()), *([schema["const"]] if "const" in schema else [])]
         names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
         kinds = {names.get(type(value), "null") for value in values}
     return kinds
@@ -201,7 +203,9 @@ def kinds_of(schema: Mapping[str, Json]) -> set[str]:
 
 def _is_flat(schema: Mapping[str, Json]) -> bool:
     """Whether an object's members can be arguments by themselves: declared one by one, and closed."""
-    return schema.keys() <= _FLAT and schema.get("type", "object") == "object" and "properties" in schema and schema["additionalProperties"] is False
+    return (
+        schema.keys() <= _FLAT and schema.get("type", "object") == "object" and "properties" in schema and schema.get("additionalProperties") is False
+    )
 
 
 def _essence(media: str) -> str:

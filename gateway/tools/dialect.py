@@ -15,7 +15,7 @@ from gateway.tools.document import Place
 from gateway.tools.findings import Findings, Unsupported
 
 NODES_MAX = 5_000
-DEPTH_MAX = 32
+DEPTH_MAX = 64
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 FORMATS = frozenset({"date-time", "date", "time", "duration", "email", "uuid", "ipv4", "ipv6", "uri", "hostname"})
@@ -83,6 +83,7 @@ class SchemaReader:
         self.findings = findings
         self.nullable = nullable  # OpenAPI 3.0: `nullable`, boolean exclusiveMinimum, siblings of $ref ignored
         self.nodes = 0
+        self.depth = 0
 
     def begin(self) -> None:
         self.nodes = 0
@@ -119,8 +120,15 @@ class SchemaReader:
     def read(self, schema: Json, place: Place, trail: tuple[str, ...] = (), *, part: bool = False, test: bool = False) -> dict[str, Json]:
         """Normalise one schema. `part`: a branch of a composition, which the whole closes; `test`: below a keyword that only asks."""
         self.nodes += 1
-        if self.nodes > NODES_MAX or len(place) > 256 or len(trail) > DEPTH_MAX:
-            raise Unsupported(f"its schemas unfold to more than {NODES_MAX} parts", place, "declare fewer or simpler arguments")
+        if self.nodes > NODES_MAX or self.depth > DEPTH_MAX:
+            raise Unsupported(f"its schemas unfold to more than {NODES_MAX} parts or {DEPTH_MAX} levels", place, "declare simpler arguments")
+        self.depth += 1
+        try:
+            return self._read(schema, place, trail, part=part, test=test)
+        finally:
+            self.depth -= 1
+
+    def _read(self, schema: Json, place: Place, trail: tuple[str, ...], *, part: bool, test: bool) -> dict[str, Json]:
         if schema is True:
             return {}
         if schema is False:

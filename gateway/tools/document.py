@@ -118,7 +118,7 @@ class _Tree:
         self.documents = 0
         self.nodes = 0
         self.stack: list[dict[str, Json] | list[Json]] = []
-        self.keys: list[str | None] = []  # the key that waits for its value, one per open mapping
+        self.keys: list[tuple[str, int] | None] = []  # the key that waits for its value, and its line, one per open mapping
         self.place: list[str] = []
 
     def take(self, event: yaml.Event) -> None:
@@ -155,7 +155,7 @@ class _Tree:
                 raise self.fault("a merge key (`<<`) is not accepted", line, "repeat the members or use $ref")
             if text in self.stack[-1]:
                 raise self.fault(f"the key {text[:64]!r} stands twice", line, "keep one of the two")
-            self.keys[-1] = text
+            self.keys[-1] = (text, line)
             return
         self.add(self.resolve(text, line) if event.implicit[0] and event.tag is None else text, line)
         if self.place:
@@ -174,9 +174,10 @@ class _Tree:
             self.place.append(str(len(around)))
             around.append(value)
         else:
-            key = self.keys[-1]
-            if key is None:
+            waiting = self.keys[-1]
+            if waiting is None:
                 raise self.fault("a key that is not a text is not accepted", line, "write the key as plain text")
+            key, line = waiting
             self.place.append(key)
             around[key] = value
             self.keys[-1] = None

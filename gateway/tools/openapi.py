@@ -187,7 +187,7 @@ class OperationReader:
             message = "the path parameters declared are not those of the template"
             raise self.findings.problem("contract_parameter", message, place, "declare each {name} of the path once, with in: path")
         opaque = value.get(OPAQUE)
-        if opaque not in {None, "opaque"}:
+        if opaque not in (None, "opaque"):
             raise self.findings.problem("contract_body", f"{OPAQUE} can only be opaque", (*place, OPAQUE), "remove it, or write opaque")
         if "requestBody" in value and declared.method not in {"GET", "HEAD"}:  # those have no body to speak of (RFC 9110 section 9.3.1)
             reader.body(value["requestBody"], (*place, "requestBody"), arguments, opaque=opaque is not None)
@@ -207,7 +207,7 @@ class OperationReader:
         if not isinstance(facts, dict):
             raise self.findings.problem("contract_facts", "facts are a kind for each argument", place, "write {argument: kind}")
         for argument, kind in facts.items():
-            if kind not in FACT_KINDS:
+            if not isinstance(kind, str) or kind not in FACT_KINDS:
                 message, remedy = f"{str(kind)[:64]!r} is no kind of fact", f"write one of {', '.join(sorted(FACT_KINDS))}"
                 raise self.findings.problem("contract_facts", message, (*place, argument), remedy)
             if argument not in properties:

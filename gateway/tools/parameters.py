@@ -14,8 +14,10 @@ from urllib.parse import quote, unquote_to_bytes
 
 from gateway.canonical import INTEGER_MAX, INTEGER_MIN, Json, JsonError, dumps, loads
 from gateway.errors import Refusal
+from gateway.tools.document import pointer
 
 PAIRS_MAX = 1_000
+KEY_CHARACTERS_MAX = 64
 
 Scalar = Literal["string", "integer", "number", "boolean"]
 Pairs = list[tuple[str, str]]
@@ -79,7 +81,7 @@ def take_pairs(pairs: Pairs, declared: Mapping[str, Parameter], arguments: dict[
     for name, text in pairs:
         parameter = declared.get(name)
         if parameter is None:
-            raise Refusal("contract_violation", "is not declared by the contract", pointer=_pointer(name))
+            raise Refusal("contract_violation", "is not declared by the contract", pointer=pointer((name[:KEY_CHARACTERS_MAX],)))
         argument = parameter.argument
         if parameter.array:
             texts = [text] if parameter.explode else text.split(",")
@@ -89,13 +91,13 @@ def take_pairs(pairs: Pairs, declared: Mapping[str, Parameter], arguments: dict[
             elif parameter.explode:
                 arguments[argument] += values
             else:
-                raise Refusal("contract_violation", "stands more than once", pointer=_pointer(argument))
+                raise Refusal("contract_violation", "stands more than once", pointer=pointer((argument,)))
             # A comma between items stays plain: no item holds one, so splitting before or after decoding gives the same list.
             sent.append(f"{quote(name, safe=_UNRESERVED)}={','.join(map(_encoded, values))}")
             continue
         if argument in arguments:
             # `a=1&a=2`: one reads the first, another the last, a third both.
-            raise Refusal("contract_violation", "stands more than once", pointer=_pointer(argument))
+            raise Refusal("contract_violation", "stands more than once", pointer=pointer((argument,)))
         value = arguments[argument] = coerce(text, parameter)
         sent.append(f"{quote(name, safe=_UNRESERVED)}={_encoded(value)}")
     return "&".join(sent)
@@ -116,14 +118,10 @@ def coerce(text: str, parameter: Parameter) -> Json:
         try:
             return loads(text.encode("ascii"))
         except JsonError as error:
-            raise Refusal("contract_violation", "is a number out of range", pointer=_pointer(parameter.argument)) from error
-    raise Refusal("contract_violation", f"must be of type {kind}", pointer=_pointer(parameter.argument))
+            raise Refusal("contract_violation", "is a number out of range", pointer=pointer((parameter.argument,))) from error
+    raise Refusal("contract_violation", f"must be of type {kind}", pointer=pointer((parameter.argument,)))
 
 
 def _encoded(value: Json) -> str:
     """A typed scalar as it stands in a query: the number that policy saw, not the digits it was read from."""
     return quote(value if type(value) is str else dumps(value).decode("ascii"), safe=_UNRESERVED)
-
-
-def _pointer(name: str) -> str:
-    return "/" + name[:64].replace("~", "~0").replace("/", "~1")

@@ -31,7 +31,7 @@ class BodyPlan:
     """The body an operation takes. `argument` holds all of it; None means that its members are arguments themselves.
 
     `opaque` bodies are streamed as they come and only their media type is checked. `fields` are those of a form. `members` must be there when
-    the body is, though the body itself may be absent.
+    the body is, though the body itself may be absent. `elsewhere` are the arguments that come from the path, the query or a header.
     """
 
     kind: Literal["json", "form", "opaque"]
@@ -40,6 +40,7 @@ class BodyPlan:
     argument: str | None = None
     fields: Mapping[str, Parameter] = field(default_factory=dict)
     members: tuple[str, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

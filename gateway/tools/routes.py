@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from gateway.errors import Refusal
+from gateway.tools.document import pointer
 from gateway.tools.parameters import Parameter
 from gateway.tools.plan import LeftOut, Plan
 
@@ -21,6 +22,7 @@ _PCHAR = "-._~!$&'()*+,;=:@"
 @dataclass(slots=True)
 class _Node:
     literals: dict[str, _Node] = field(default_factory=dict)
+    readings: set[str] = field(default_factory=set)
     parameter: _Node | None = None
     methods: dict[str, Plan | LeftOut] = field(default_factory=dict)
 
@@ -51,6 +53,7 @@ class Routes:
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
             else:
+                node.readings.add(_reading(segment))
                 node = node.literals.setdefault(segment, _Node())
         if entry.method in node.methods:
             raise AmbiguousError(node.methods[entry.method].template)
@@ -82,11 +85,18 @@ def _walk(node: _Node, segments: list[str], at: int, raw: list[str]) -> _Node | 
         return found
     if node.parameter is None or not segment:
         return None
+    if below is None and node.readings and _reading(segment) in node.readings:
+        return None  # `/Refunds` or `/r%C3%A9` is no argument where an upstream may read it as the literal beside the parameter
     raw.append(segment)
     found = _walk(node.parameter, segments, at + 1, raw)
     if found is None:
         raw.pop()
     return found
+
+
+def _reading(segment: str) -> str:
+    """How the most lenient upstream reads a segment: decoded and without case."""
+    return unquote(segment).casefold()
 
 
 def literal(segment: str) -> str:
@@ -98,11 +108,11 @@ def decode_segment(segment: str, parameter: Parameter, *, slash: bool) -> str:
     """The value of a path parameter. `slash`: the tool takes `%2F`. Raises Refusal("path_refused")."""
     if "%" in segment:
         if _REFUSED.search(segment) or _BROKEN_ESCAPE.search(segment) or (not slash and _SLASH.search(segment)):
-            raise Refusal("path_refused", "a path parameter holds an escape that is not accepted", pointer=f"/{parameter.argument}")
+            raise Refusal("path_refused", "a path parameter holds an escape that is not accepted", pointer=pointer((parameter.argument,)))
         try:
             segment = unquote_to_bytes(segment).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Refusal("path_refused", "a path parameter is not UTF-8", pointer=f"/{parameter.argument}") from error
+            raise Refusal("path_refused", "a path parameter is not UTF-8", pointer=pointer((parameter.argument,))) from error
     if segment in {".", ".."}:
-        raise Refusal("path_refused", "a path parameter is a dot segment", pointer=f"/{parameter.argument}")
+        raise Refusal("path_refused", "a path parameter is a dot segment", pointer=pointer((parameter.argument,)))
     return segment

@@ -13,6 +13,7 @@ import jsonschema_rs
 
 from gateway.canonical import Json
 from gateway.errors import Refusal
+from gateway.tools.document import pointer
 
 PATTERN_BYTES_MAX = 1024 * 1024
 KEY_CHARACTERS_MAX = 64
@@ -142,4 +143,4 @@ def _detail(kind: jsonschema_rs.ValidationErrorKind) -> str:
 
 
 def _pointer(at: tuple[str | int, ...] | list[str | int]) -> str:
-    return "".join("/" + str(part)[:KEY_CHARACTERS_MAX].replace("~", "~0").replace("/", "~1") for part in at)
+    return pointer(tuple(str(part)[:KEY_CHARACTERS_MAX] for part in at))
