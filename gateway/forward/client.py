@@ -100,9 +100,12 @@ class LibraryTransport:
 
         async def read() -> bytes:
             try:
-                return await anext(chunks, b"")
+                data = await anext(chunks, b"")
             except httpx2.TransportError as error:
                 raise _failed(error) from None
+            if not data:
+                await stream.aclose()  # the library holds the connection until it is told, even after the last byte
+            return data
 
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         body = PulledStream(read, stream.aclose)
