@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from gateway.authorize import lint
 from gateway.authorize.annotations import check as check_annotations
 from gateway.authorize.compile import compile_policies
 from gateway.authorize.engine import ENGINE, Uid
 from gateway.authorize.library import Library, Seat
+from gateway.authorize.lint import WARNINGS
+from gateway.authorize.lint import check as check_meaning
 from gateway.authorize.plans import Plan, all_operations, plan
 from gateway.authorize.policy import Policy
 from gateway.authorize.schema import SchemaSource, agent_entities, generate, tool_entities
@@ -105,15 +106,15 @@ def read_bundle(
     files = read(folder)
     policies = build(folder.name, files, source)
     problems = check_annotations(policies)
-    findings = lint.check(policies, source, plans=plans, tools=tools, identities=identities, today=today)
-    problems += [p for p in findings if p.code not in lint.WARNINGS]
+    findings = check_meaning(policies, source, plans=plans, tools=tools, identities=identities, today=today)
+    problems += [p for p in findings if p.code not in WARNINGS]
     if problems:
         raise Problems(sorted(problems, key=lambda p: (p.file, p.line)))
     entities: dict[Uid, list[Json]] = {Uid("Agent", a.id): agent_entities(a) for a in identities.agents.values()}
     for tool in tools:
         entities[Uid("Tool", tool.name)] = tool_entities(tool, [p for p in plans.values() if p.operation.tool == tool.name])
     bundle = Bundle(Blob.of(dumps({"files": files})), Library(policies, source), plans, entities, projected=projected)
-    bundle.warnings = tuple(p for p in findings if p.code in lint.WARNINGS)
+    bundle.warnings = tuple(p for p in findings if p.code in WARNINGS)
     return bundle
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.authorize import engine
+from gateway.authorize.engine import EngineError, Rules, parse_schema, policy_json, validate
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.splitting import Piece
 from gateway.canonical import Json, dumps, loads_trusted
@@ -101,19 +101,19 @@ def work(job: Mapping[str, Json]) -> dict[str, Json]:
     for position, text in enumerate(job["pieces"]):
         os.write(2, b"at %d\n" % position)
         try:
-            tree = engine.policy_json(text)
-            engine.Rules.of([text], ["x"])
+            tree = policy_json(text)
+            Rules.of([text], ["x"])
             trees.append(tree)
-        except engine.EngineError as error:
+        except EngineError as error:
             trees.append(None)
             faults.append([position, "policy_syntax", str(error)])
     os.write(2, b"validating\n")
     try:
-        schema = engine.parse_schema(dumps(job["generated"]).decode(), declared=job["declared"])
-    except engine.EngineError as error:
+        schema = parse_schema(dumps(job["generated"]).decode(), declared=job["declared"])
+    except EngineError as error:
         return {"trees": trees, "faults": [*faults, [-1, "schema_invalid", str(error)]]}
     good = [position for position, tree in enumerate(trees) if tree is not None]
-    for position, message in engine.validate([job["pieces"][n] for n in good], schema):
+    for position, message in validate([job["pieces"][n] for n in good], schema):
         faults.append([good[position] if position >= 0 else -1, "policy_invalid", message])
     faulty = {position for position, *_ in faults}
     return {"trees": trees, "faults": sorted(faults + _impossible(job["pieces"], [n for n in good if n not in faulty], schema))}
@@ -124,7 +124,7 @@ def _impossible(texts: Sequence[str], good: Sequence[int], schema: Any) -> list[
     engine does not complain of it, it has proven that the condition is never reached.
     """
     probes = [f"{texts[n][:-1]}\nwhen {{ {_PROBE} }};" for n in good]
-    reached = {position for position, _ in engine.validate(probes, schema)} if probes else set()
+    reached = {position for position, _ in validate(probes, schema)} if probes else set()
     message = "this policy can never apply: its condition is false whatever the call is"
     return [[n, "policy_never_applies", message] for position, n in enumerate(good) if position not in reached]
 

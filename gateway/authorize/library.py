@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from gateway.authorize import engine
-from gateway.authorize.engine import EngineError, Evaluation, Rules, Uid
+from gateway.authorize.engine import EngineError, Evaluation, Rules, Uid, evaluate, parse_entities, parse_schema
 from gateway.authorize.policy import Path, Policy, keys_of
 from gateway.authorize.schema import SchemaSource
-from gateway.authorize.slices import Index, Pick, Slice, project
+from gateway.authorize.slices import Index, Pick, project
 from gateway.canonical import Json, dumps, loads_trusted
 
 SCHEMAS_MAX = 4_096
+REMEMBERED_MAX = 4_096
+REMEMBERED_CHARS_MAX = 1_024
 
 _NOTHING = Evaluation("deny", (), ())
 _SHADOW_ERROR = "gateway:shadow_error"
@@ -32,35 +33,50 @@ class View:
         return dumps(self.pick(context) if self.pick else context).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Where one kind of request is decided: a principal, an action and a resource with their entities, policies and schema, all parsed."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One set of policies with everything it is asked with but the context. Compared by identity."""
 
     request: Mapping[str, Any]
+    rules: Rules
     entities: Any
-    slice: Slice
     view: View
-    shadow_view: View
+
+    def answer(self, text: str) -> Evaluation:
+        return evaluate(self.request, text, self.rules, self.entities, self.view.schema)
+
+
+Answer = Callable[[Question, str], Evaluation]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where one kind of request is decided: a principal, an action and a resource. A question is None where no policy could apply."""
+
+    answer: Answer
+    enforced: Question | None
+    shadow_permits: Question | None
+    shadow_forbids: Question | None
 
     def evaluate(self, context: Mapping[str, Json]) -> Evaluation:
         """Ask the enforced policies. Without any there is nothing to ask: the default is deny."""
-        rules = self.slice.enforced
-        return self._ask(rules, self.view, context) if rules else _NOTHING
+        return self._ask(self.enforced, context) if self.enforced else _NOTHING
 
     def shadow(self, context: Mapping[str, Json], evaluation: Evaluation) -> tuple[str, ...]:
         """The shadow policies that would have turned this evaluation round, sorted."""
         if evaluation.errors or evaluation.decision == "none":
             return ()
         allowed = evaluation.decision == "allow"
-        rules = self.slice.shadow_forbids if allowed else self.slice.shadow_permits
-        if rules is None or (not allowed and evaluation.reasons):
+        question = self.shadow_forbids if allowed else self.shadow_permits
+        if question is None or (not allowed and evaluation.reasons):
             return ()  # a permit turns no forbid round
-        found = self._ask(rules, self.shadow_view, context)
+        found = self._ask(question, context)
         failed = (_SHADOW_ERROR,) if found.errors or found.decision == "none" else ()
         return tuple(sorted({*found.reasons, *failed}))
 
-    def _ask(self, rules: Rules, view: View, context: Mapping[str, Json]) -> Evaluation:
-        return engine.evaluate(self.request, view.text(context), rules, self.entities, view.schema)
+    def _ask(self, question: Question, context: Mapping[str, Json]) -> Evaluation:
+        text = question.view.text(context)
+        return self.answer(question, text) if len(text) <= REMEMBERED_CHARS_MAX else question.answer(text)
 
 
 class Library:
@@ -71,6 +87,9 @@ class Library:
         self.by_id: Mapping[str, Policy] = {policy.id: policy for policy in policies}
         self.source = source
         self.index = Index(policies)
+        # An evaluation is a pure function of its question and the context shown, so the same one is not asked twice. What policies do not read
+        # is not shown, so a call that differs only in that is the same; one whose policies read the time never is.
+        self._answer: Answer = lru_cache(maxsize=REMEMBERED_MAX)(Question.answer)
         self._schema: Callable[[Uid, tuple[Path, ...] | None], tuple[Any, Pick | None]] = lru_cache(maxsize=SCHEMAS_MAX)(self._parse_schema)
 
     def seat(self, principal: Uid, action: Uid, resource: Uid, entities: bytes, *, projected: bool) -> Seat:
@@ -81,12 +100,17 @@ class Library:
             keys_of(principal, ancestors(principal, parents)), keys_of(action, groups), keys_of(resource, ancestors(resource, parents))
         )
         whole, _ = self._schema(action, None)
+        request = {"principal": principal.json, "action": action.json, "resource": resource.json}
+        handle = parse_entities(entities, whole)
+
+        def question(rules: Rules | None, reads: frozenset[Path]) -> Question | None:
+            return Question(request, rules, handle, self._view(action, reads, projected=projected)) if rules else None
+
         return Seat(
-            request={"principal": principal.json, "action": action.json, "resource": resource.json},
-            entities=engine.parse_entities(entities, whole),
-            slice=found,
-            view=self._view(action, found.reads, projected=projected),
-            shadow_view=self._view(action, found.shadow_reads, projected=projected),
+            answer=self._answer if projected else Question.answer,
+            enforced=question(found.enforced, found.reads),
+            shadow_permits=question(found.shadow_permits, found.shadow_reads),
+            shadow_forbids=question(found.shadow_forbids, found.shadow_reads),
         )
 
     def _view(self, action: Uid, reads: frozenset[Path], *, projected: bool) -> View:
@@ -98,10 +122,10 @@ class Library:
         cut = project(reads, self.source.context(action), own["commonTypes"]) if reads is not None else None
         text = dumps(self.source.only(action, cut.attributes if cut else None)).decode()
         try:
-            return engine.parse_schema(text, declared=self.source.declared), cut.pick if cut else None
+            return parse_schema(text, declared=self.source.declared), cut.pick if cut else None
         except EngineError:
             # The declared part refers to an operation that this cut left out.
-            return engine.parse_schema(dumps(self.source.generated).decode(), declared=self.source.declared), None
+            return parse_schema(dumps(self.source.generated).decode(), declared=self.source.declared), None
 
 
 def ancestors(uid: Uid, parents: Mapping[Uid, tuple[Uid, ...]]) -> tuple[Uid, ...]:

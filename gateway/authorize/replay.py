@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from gateway.authorize import engine
-from gateway.authorize.engine import EngineError, Uid
+from gateway.authorize.engine import EngineError, Uid, policy_json
 from gateway.authorize.judgement import Judgement, judge, stopped
 from gateway.authorize.library import Library, Seat
 from gateway.authorize.policy import Policy
@@ -69,7 +68,7 @@ def result(found: Judgement) -> dict[str, Json]:
 def _library(policies: _Stored, schema: _Stored) -> Library:
     described = loads_trusted(schema.read())
     pieces = [piece for name, text in loads_trusted(policies.read())["files"] for piece in split(name, text)]
-    parsed = [Policy.of(piece, engine.policy_json(piece.text)) for piece in pieces]
+    parsed = [Policy.of(piece, policy_json(piece.text)) for piece in pieces]
     return Library(parsed, SchemaSource(described["generated"], described["declared"]))
 
 
