@@ -9,10 +9,12 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from gateway.authorize import load_bundle
+from gateway.authorize import Bundle, load_bundle
+from gateway.authorize.cases import read_cases
 from gateway.cli.output import plural
 from gateway.config.agreement import notices
 from gateway.config.load import FILE, load
@@ -81,14 +83,16 @@ def inspect(folder: Path) -> Inspection:
     identities = findings.look("identities", lambda: _identities(settings))
     catalogue = findings.look("contracts", lambda: _contracts(settings))
     if identities is not None and catalogue is not None:
-        findings.look("policies", lambda: _policies(settings, catalogue, identities))
+        bundle = findings.look("policies", lambda: _policies(settings, catalogue, identities))
     else:
+        bundle = None
         findings.skip("policies", "identities" if identities is None else "contracts")
     findings.look("credentials", lambda: _credentials(settings))
     findings.look("keys", lambda: _keys(settings))
     findings.look("log", lambda: _log(settings))
     findings.look("listeners", lambda: _listeners(settings))
     noted = list(catalogue.notes) if catalogue is not None else []
+    noted += [_placed(warning, settings) for warning in bundle.warnings] if bundle is not None else []
     noted += [Problem(f.code, f.message, file=str(settings.folder / FILE), key=key, remedy=f.remedy) for key, f in notices(settings)]
     return Inspection(settings.folder, tuple(findings.parts), tuple(findings.problems), tuple(noted))
 
@@ -114,9 +118,20 @@ def _contracts(settings: Settings) -> tuple[str, Catalogue]:
     return detail + (f"; no contract, so arguments are not seen: {', '.join(sorted(without))}" if without else ""), catalogue
 
 
-def _policies(settings: Settings, catalogue: Catalogue, identities: Identities) -> tuple[str, None]:
-    bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
-    return plural(bundle.policy_count, "rule"), None
+def _policies(settings: Settings, catalogue: Catalogue, identities: Identities) -> tuple[str, Bundle]:
+    """Policies name their files from the folder above them; here they are placed where the reader stands."""
+    today = datetime.now(UTC).date()
+    try:
+        bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities, today=today)
+    except Problems as found:
+        raise Problems([_placed(problem, settings) for problem in found.problems]) from found
+    passed = plural(len(read_cases(settings.policies)), "case")
+    return f"{plural(bundle.policy_count, 'rule')}, {passed} passed", bundle
+
+
+def _placed(problem: Problem, settings: Settings) -> Problem:
+    file = str(settings.policies.parent / problem.file) if problem.file else ""
+    return Problem(problem.code, problem.message, file=file, line=problem.line, key=problem.key, remedy=problem.remedy)
 
 
 def _credentials(settings: Settings) -> tuple[str, None]:

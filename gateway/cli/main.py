@@ -12,8 +12,12 @@ import typer
 from gateway import __version__
 from gateway.cli.check import check
 from gateway.cli.config import config
+from gateway.cli.demo.command import demo
+from gateway.cli.identity import env, headers, identity, token
 from gateway.cli.init import init
+from gateway.cli.log import app as log
 from gateway.cli.output import print_problems
+from gateway.cli.run import RUN_CONTEXT, run
 from gateway.cli.serve import serve
 from gateway.errors import Problem, Problems, Refusal
 
@@ -33,7 +37,14 @@ Begin:
 Exit codes: 0 done, 1 a problem that is shown, 2 wrong usage. PORTREEVE_DEBUG=1 shows where an unexpected error arose.
 """
 
-app = typer.Typer(name="portreeve", help=_HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="portreeve",
+    help=_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
+)
 
 
 def _version(wanted: bool) -> None:
@@ -49,10 +60,11 @@ def _options(
     pass
 
 
-app.command()(init)
-app.command()(check)
-app.command()(serve)
-app.command()(config)
+for _command in (demo, init, check, serve, config, token, env, headers):
+    app.command()(_command)
+app.command(context_settings=dict(RUN_CONTEXT))(run)
+app.add_typer(identity, name="identity")
+app.add_typer(log, name="log")
 
 
 def main() -> None:

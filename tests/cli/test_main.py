@@ -25,7 +25,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 def names() -> set[str]:
     commands = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands}
-    return commands | {g.name or g.typer_instance.info.name for g in app.registered_groups}
+    return commands | {group.name for group in app.registered_groups}
 
 
 def test_help_lists_every_command_and_how_to_begin():

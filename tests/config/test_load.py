@@ -146,6 +146,7 @@ FAULTS = [
     ("inline_secret", "env:CRM_KEY", f"env:{SECRET}", "credential.crm-key.secret", "secret =", 'secret = "env:NAME"'),
     ("inline_secret", "env:CRM_KEY", f"file:{SECRET}", "credential.crm-key.secret", "secret =", 'secret = "file:PATH"'),
     ("inline_secret", "Bearer {secret}", f"Bearer {SECRET}", "credential.crm-key.format", "format", 'format = "Bearer {secret}"'),
+    ("inline_secret", "Bearer {secret}", "Bearer hunter2", "credential.crm-key.format", "format", 'format = "Bearer {secret}"'),
     ("inline_secret", "Bearer {secret}", f"{SECRET} {{secret}}", "credential.crm-key.format", "format", "only fixed words"),
     ("bad_format", "Bearer {secret}", "{secret}{secret}", "credential.crm-key.format", "format", 'format = "Bearer {secret}"'),
     ("unknown_scheme", "env:CRM_KEY", "vault:kv/crm#key", "credential.crm-key.secret", "secret =", "env:NAME"),
