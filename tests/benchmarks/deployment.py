@@ -110,11 +110,11 @@ ttl = "1h"
 # The decision rests on the arguments, on an attribute of the agent and on a forbid that does not match; ten policies in all are in force.
 POLICIES = """
 @id("bench-reads")
-permit (principal in Group::"bench", action == Action::"tickets/read_ticket", resource)
+permit (principal in AgentGroup::"bench", action == Action::"tickets/read_ticket", resource)
 when { context.input.ticket_id like "T-*" };
 
 @id("bench-creates")
-permit (principal in Group::"bench", action == Action::"tickets/create_ticket", resource)
+permit (principal in AgentGroup::"bench", action == Action::"tickets/create_ticket", resource)
 when { context.input.priority <= principal.priority_max && context.input.customer like "*@example.com" };
 
 @id("bench-no-vips")
@@ -123,7 +123,7 @@ when { context.input.customer == "vip@example.com" || context.input.subject like
 """
 FILLER = """
 @id("bench-filler-{n}")
-forbid (principal in Group::"bench", action in [Action::"tickets/read_ticket", Action::"tickets/create_ticket"], resource)
+forbid (principal in AgentGroup::"bench", action in [Action::"tickets/read_ticket", Action::"tickets/create_ticket"], resource)
 when {{ principal.priority_max == {n} }};
 """
 FILLERS = range(101, 108)

@@ -63,7 +63,7 @@ groups = ["helpers"]
 POLICY = """
 @id("helpers-use-vendors")
 permit (
-    principal in Group::"helpers",
+    principal in AgentGroup::"helpers",
     action in [Action::"github/read", Action::"github/write", Action::"slack/write"],
     resource
 );

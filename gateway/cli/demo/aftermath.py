@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.cli.demo.scenes import SUPPORT, Play
 from gateway.cli.demo.show import Line
+from gateway.record import PUBLIC_FILE
 from gateway.record.folder import LogFolder
 
 COMMAND_S_MAX = 20.0
@@ -57,7 +58,7 @@ async def what_the_log_proves(play: Play) -> AsyncGenerator[Line, None]:
         command("log", "verify", "--folder", deployment),
         command("log", "explain", str(play.refused_refund), "--folder", deployment),
         command("log", "replay", "--folder", deployment),
-        command("log", "verify", "--folder", deployment, "--log", str(copy)),
+        command("log", "verify", "--log", str(copy), "--key", str(play.stage.deployment / "var" / "keys" / PUBLIC_FILE)),
     )
     yield line("portreeve log verify", verified, 0)
     wanted = line(f"portreeve log explain {play.refused_refund}", explained, 0)

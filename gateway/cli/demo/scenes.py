@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import Any
 
 from gateway.cli.demo.agents import Agents, Answer
 from gateway.cli.demo.records import call_record, result_record
 from gateway.cli.demo.show import Line
 from gateway.cli.demo.stage import Stage
 
-SUPPORT, AUDIT, INTERN = "support-bot", "audit-bot", "intern-bot"
+SUPPORT, INTERN, SECURITY = "support-bot", "intern-bot", "security"
 BREAKER_CALLS_MAX = 8
 RELOAD_S_MAX = 8.0
 
-PAUSE = """
+FREEZE = """
 // Written by the demo while the gateway was running.
-@id("refunds-paused")
-@description("Incident drill: nobody makes refunds until it is over")
-@owner("demo")
-@message("Refunds are paused while incident 4711 is open")
-forbid (principal, action == Action::"tickets/create_refund", resource);
+@id("refunds-frozen")
+@owner("security")
+@message("Refunds for this ticket are frozen while fraud is looked into.")
+forbid (principal, action == Action::"tickets/create_refund", resource)
+when { context.input.ticket_id == "T-1002" };
 """
+LIMIT, FAR_TOO_MUCH = 'decimal("50.00")', 'decimal("5000.00")'
 
 
 class Play:
@@ -120,41 +122,53 @@ async def when_the_service_is_in_trouble(play: Play) -> AsyncGenerator[Line, Non
 
 
 async def when_the_rules_change(play: Play) -> AsyncGenerator[Line, None]:
+    token, folder = play.agents.token(SUPPORT), play.stage.deployment / "policies"
+    answer = await play.agents.call(token, "POST", "tickets/refunds", refund(30, "T-1002"))
+    yield play.allowed(SUPPORT, "POST /refunds for T-1002", answer, 201, "refund made")
     before = (await play.agents.readiness())["state"]["policies"]
-    file = min((play.stage.deployment / "policies").glob("*.cedar"))
-    append(file, PAUSE)
-    waited = await changed(play.agents, before)
+    file = folder / "30-refunds.cedar"
+    text = file.read_text()
+    save(file, text + FREEZE)
+    waited, _ = await until(play.agents, lambda state: state["state"]["policies"] != before)
     yield Line(
-        "security", f"adds a forbid to {file.name}", f"live in {waited:.1f} s", "the gateway saw the file change", "found", waited_too_long(waited)
+        SECURITY, f"adds a forbid to {file.name}", f"live in {waited:.1f} s", "a saved file is checked, then in force", "found", too_long(waited)
     )
-    answer = await play.agents.call(play.agents.token(SUPPORT), "POST", "tickets/refunds", refund(30))
-    yield play.refused(SUPPORT, "POST /refunds, amount 30", answer, 403, "denied")
+    answer = await play.agents.call(token, "POST", "tickets/refunds", refund(30, "T-1002"))
+    yield play.refused(SUPPORT, "POST /refunds for T-1002 again", answer, 403, "denied")
+    save(file, text.replace(LIMIT, FAR_TOO_MUCH))
+    waited, state = await until(play.agents, lambda state: bool(state["reload"]["failing"]))
+    why = f"it breaks {len(state['reload']['problems'])} of the team's own cases; the last good rules stay in force"
+    yield Line(SECURITY, f"saves {file.name} with a limit of 5000.00", f"not loaded, {waited:.1f} s", why, "refused", too_long(waited))
+    answer = await play.agents.call(token, "POST", "tickets/refunds", refund(900))
+    yield play.refused(SUPPORT, "POST /refunds, amount 900 again", answer, 403, "denied")
+    save(file, text + FREEZE)
 
 
-def refund(amount: int) -> dict[str, object]:
-    return {"ticket_id": "T-1001", "amount": amount, "currency": "EUR", "reason": "charged twice"}
+def refund(amount: int, ticket_id: str = "T-1001") -> dict[str, object]:
+    return {"ticket_id": ticket_id, "amount": amount, "currency": "EUR", "reason": "charged twice"}
 
 
-def append(file: Path, text: str) -> None:
-    """Add to a file the way an editor saves: the whole new text at once."""
+def save(file: Path, text: str) -> None:
+    """Write a file the way an editor saves: the whole new text at once."""
     draft = file.with_name(f".{file.name}.draft")
-    draft.write_text(file.read_text() + text)
+    draft.write_text(text)
     draft.replace(file)
 
 
-async def changed(agents: Agents, before: str) -> float:
-    """Seconds until the gateway says that other policies are in force; RELOAD_S_MAX when it never does."""
+async def until(agents: Agents, reached: Callable[[dict[str, Any]], bool]) -> tuple[float, dict[str, Any]]:
+    """Seconds until the gateway says so of itself, and what it says then; RELOAD_S_MAX when it never does."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    while loop.time() - began < RELOAD_S_MAX:
-        if (await agents.readiness())["state"]["policies"] != before:
-            return loop.time() - began
+    while True:
+        state = await agents.readiness()
+        waited = loop.time() - began
+        if reached(state) or waited > RELOAD_S_MAX:
+            return min(waited, RELOAD_S_MAX), state
         await asyncio.sleep(0.02)
-    return RELOAD_S_MAX
 
 
-def waited_too_long(waited: float) -> str:
-    return "" if waited < RELOAD_S_MAX else f"the policies in force did not change within {RELOAD_S_MAX:.0f} s"
+def too_long(waited: float) -> str:
+    return "" if waited < RELOAD_S_MAX else f"nothing changed within {RELOAD_S_MAX:.0f} s"
 
 
 def nothing_arrived(line: Line, arrived: int) -> Line:
