@@ -69,12 +69,11 @@ def read_object(folder: Path, name: str) -> bytes:
     except OSError as error:
         raise ObjectMissing(name) from error
     try:
-        if zstandard.get_frame_parameters(packed).content_size > OBJECT_BYTES_MAX:
+        if zstandard.get_frame_parameters(packed).content_size > OBJECT_BYTES_MAX:  # also when the frame does not say
             raise ObjectBroken(name)
-        unpacker = zstandard.ZstdDecompressor(max_window_size=OBJECT_BYTES_MAX).decompressobj()
-        data = unpacker.decompress(packed)
+        data = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ObjectBroken(name) from error
-    if not unpacker.eof or unpacker.unused_data or digest(data) != name:
+    if digest(data) != name:
         raise ObjectBroken(name)
     return data

@@ -1,0 +1,255 @@
+"""`portreeve log`: what the decision log says, and whether it can be believed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gateway.authorize import ReplayError, recompute
+from gateway.canonical import Json, dumps
+from gateway.cli.log_view import decision_story, print_report, summary_line
+from gateway.cli.output import plural, print_json, printable, styled
+from gateway.config.load import load
+from gateway.errors import Problem
+from gateway.record import PUBLIC_FILE, BadNote, BrokenLine, LogReader, NoteKey, ObjectBroken, ObjectMissing, Record, parse_keys, verify_folder
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
+
+TAMPERED, INCOMPLETE, KEY = 1, 3, 4
+DIFFERENCES_SHOWN = 10
+
+Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
+LogFolder = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, when there is no deployment at hand. Needs --key.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key", metavar="FILE", help="Verifier key lines, from a place that whoever writes the log cannot change.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Number = Annotated[int, typer.Argument(metavar="N", min=0, help="The number in `portreeve-decision: ORIGIN#N;LEAF`.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A log and the keys to believe it by. `origin` is the name it must have, when a deployment says so."""
+
+    folder: Path
+    keys: tuple[NoteKey, ...]
+    origin: str | None
+
+    def reader(self) -> LogReader:
+        reader = LogReader(self.folder)
+        if self.origin is not None and reader.origin != self.origin:
+            raise Problem("log_origin", f"this is the log of {reader.origin}", file=str(self.folder), remedy=f"the deployment's is {self.origin}")
+        return reader
+
+
+def _where(folder: Path, log: Path | None, key: Path | None, *, needs_key: bool) -> Where:
+    if log is not None:
+        if key is None and needs_key:
+            raise typer.BadParameter("--log needs --key FILE: a key that lies beside the log proves nothing")
+        return Where(log, _keys(key) if key else (), None)
+    settings = load(folder)
+    if key is None and not needs_key:
+        return Where(settings.log.folder, (), settings.log.origin)
+    return Where(settings.log.folder, _keys(key or settings.keys / PUBLIC_FILE), settings.log.origin)
+
+
+def _keys(path: Path) -> tuple[NoteKey, ...]:
+    try:
+        return parse_keys(path.read_text())
+    except (OSError, UnicodeDecodeError, BadNote) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        _stop(KEY, f"{path}: no verifier key: {reason}")
+
+
+def _stop(code: int, text: str) -> NoReturn:
+    print(f"portreeve: {printable(text)}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error when that is a terminal; nothing else otherwise."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _expected_size(where: Where) -> int | None:
+    with contextlib.suppress(Problem, BadNote, OSError):
+        newest = LogReader(where.folder).checkpoint(where.keys)
+        return newest.size if newest else None
+    return None
+
+
+@app.command()
+def verify(
+    *,
+    folder: Folder = Path(),
+    log: LogFolder = None,
+    key: KeyFile = None,
+    level: Annotated[
+        Literal["chain", "root", "full"], typer.Option(help="chain: links. root: and every signature. full: and every byte's form.")
+    ] = "full",
+    pin: Annotated[Path | None, typer.Option(metavar="FILE", help="Remembers the newest checkpoint; the log must extend it next time.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is every record as it was written, and is none missing?
+
+    Exit codes: 0 yes, 1 tampered, 2 wrong usage, 3 something is missing, 4 a key or signature is missing or wrong.
+    """
+    where = _where(folder, log, key, needs_key=True)
+    with _progress("verifying", _expected_size(where)) as progress:
+        report = verify_folder(where.folder, keys=where.keys, level=level, origin=where.origin, pin=pin, progress=progress)
+    if as_json:
+        print_json(asdict(report) | {"ok": report.ok})
+    else:
+        print_report(report, where.folder, pin)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def show(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
+    """Print one record. With --json exactly as it is stored: the bytes whose hash is its leaf."""
+    record = _where(folder, log, None, needs_key=False).reader().find(number)
+    if as_json:
+        sys.stdout.buffer.write(record.line + b"\n")
+        return
+    print_json({"n": record.n, "prev": record.prev, "t": record.t, "k": record.kind, **record.body})
+    print(styled(f"leaf {record.leaf}  {record.segment} byte {record.offset}", "dim", sys.stdout))
+
+
+@app.command()
+def tail(
+    *,
+    folder: Folder = Path(),
+    log: LogFolder = None,
+    key: KeyFile = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is written, each record once it is signed. Ends with Ctrl-C.")
+    ] = False,
+    count: Annotated[int, typer.Option("-n", min=0, help="How many of the newest records to begin with.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Print the newest records, a line each."""
+    where = _where(folder, log, key, needs_key=follow)
+    reader = where.reader()
+    newest = reader.newest(count) if count else []
+    after = newest[-1].n + 1 if newest else (signed.size if follow and (signed := reader.checkpoint(where.keys)) else 0)
+    with contextlib.suppress(KeyboardInterrupt):
+        for record in newest:
+            _print_line(record, as_json=as_json)
+        for record in reader.follow(after, where.keys) if follow else ():
+            _print_line(record, as_json=as_json)
+
+
+def _print_line(record: Record, *, as_json: bool) -> None:
+    print(record.line.decode() if as_json else summary_line(record), flush=True)
+
+
+@app.command()
+def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
+    """Tell the story of one decision: who, what, with which arguments, which policies decided, and what came of it."""
+    reader = _where(folder, log, None, needs_key=False).reader()
+    record = reader.find(number)
+    if record.kind == "result" and isinstance(record.body.get("call"), int):
+        record = reader.find(record.body["call"])
+    if record.kind != "call":
+        raise Problem("log_no_call", f"record {number} is no call but a {record.kind}", remedy=f"portreeve log show {number}")
+    try:
+        story = decision_story(record, reader.outcome(record), reader.object)
+    except (ObjectMissing, ObjectBroken) as error:
+        _stop(INCOMPLETE, f"the record names an object that the log does not hold whole: {error}")
+    except BrokenLine as error:
+        _stop(TAMPERED, f"the log is broken behind record {number}: {error}")
+    if as_json:
+        print_json(story.as_json())
+    else:
+        story.print()
+
+
+@app.command()
+def checkpoint(folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
+    """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it."""
+    where = _where(folder, log, key, needs_key=True)
+    try:
+        newest = where.reader().checkpoint(where.keys)
+    except BadNote as error:
+        _stop(KEY, f"the newest checkpoint: {error}")
+    if newest is None:
+        _stop(KEY, "the log has no checkpoint")
+    if as_json:
+        keys = [str(k) for k in where.keys if k.name == newest.origin]
+        print_json({"origin": newest.origin, "size": newest.size, "root": newest.root.hex(), "note": newest.note.decode(), "keys": keys})
+    else:
+        sys.stdout.buffer.write(newest.note)
+
+
+@app.command()
+def replay(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
+    """Decide every recorded call again, from the log alone, and compare byte for byte.
+
+    Exit codes: 0 all the same, 1 a decision differs, 3 what a decision rests on is missing.
+    """
+    where = _where(folder, log, None, needs_key=False)
+    reader = where.reader()
+    stored = lru_cache(maxsize=1_024)(reader.object)
+    same, differing, missing, differences = 0, 0, 0, list[dict[str, Json]]()
+    try:
+        with _progress("replaying", None) as progress:
+            for record in reader.records():
+                if record.n % 256 == 0:
+                    progress(record.n)
+                authz = record.body.get("authz") if record.kind == "call" else None
+                if not isinstance(authz, Mapping):
+                    continue
+                found = _decide_again(authz, stored)
+                if found is None:
+                    same += 1
+                    continue
+                missing += "missing" in found
+                differing += "missing" not in found
+                if len(differences) < DIFFERENCES_SHOWN:
+                    differences.append({"n": record.n, **found})
+    except BrokenLine as error:
+        _stop(TAMPERED, f"the log is broken: {error}; see `portreeve log verify`")
+    if as_json:
+        print_json({"decisions": same + differing + missing, "same": same, "differ": differing, "missing": missing, "differences": differences})
+    else:
+        _print_replay(same, differing, missing, differences)
+    raise typer.Exit(TAMPERED if differing else INCOMPLETE if missing else 0)
+
+
+def _decide_again(authz: Mapping[str, Json], stored: Callable[[str], bytes]) -> dict[str, Json] | None:
+    """None when the decision comes out the same, else what is different."""
+    recorded = {name: authz.get(name) for name in ("decision", "reasons", "errors", "obl")}
+    try:
+        again = recompute(authz, stored)
+    except (ObjectMissing, ObjectBroken) as error:
+        return {"missing": str(error)}
+    except ReplayError as error:
+        return {"recorded": recorded, "error": str(error)}
+    return None if dumps(again) == dumps(recorded) else {"recorded": recorded, "again": dict(again)}
+
+
+def _print_replay(same: int, differing: int, missing: int, differences: list[dict[str, Json]]) -> None:
+    total = same + differing + missing
+    verdict = styled("ok", "green", sys.stdout) if same == total else styled("DIFFERENT", "red", sys.stdout)
+    print(f"{verdict}  {plural(total, 'decision')} recomputed: {same} identical, {differing} different, {missing} without their inputs")
+    for found in differences:
+        print(f"  record {found['n']}")
+        for name in ("recorded", "again", "error", "missing"):
+            if name in found:
+                text = found[name] if isinstance(found[name], str) else json.dumps(found[name], ensure_ascii=False)
+                print(f"    {name:<9} {printable(text)}")
