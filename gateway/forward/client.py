@@ -83,12 +83,8 @@ class LibraryTransport:
 
     async def send(self, outgoing: Outgoing) -> Incoming:
         request = self._request(outgoing)
-        outgoing.sent = True
         try:
             response = await self._transport.handle_async_request(request)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            outgoing.sent = False
-            raise _failed(error) from None
         except httpx2.TransportError as error:
             raise _failed(error) from None
         fault = self._fault(response)
@@ -125,9 +121,14 @@ class LibraryTransport:
         url = httpx2.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, raw_path=target)
         if url.raw_path != target:
             raise Failed("invalid", "the library would send another target", sent=False)
+
+        async def trace(event: str, _: object) -> None:
+            if event.endswith("send_request_headers.started"):
+                outgoing.sent = True
+
         body = outgoing.body
         content = body if body is None or isinstance(body, bytes) else _chunks(outgoing)
-        request = httpx2.Request(method.decode("ascii"), url, content=content, extensions={"timeout": self._timeouts})
+        request = httpx2.Request(method.decode("ascii"), url, content=content, extensions={"timeout": self._timeouts, "trace": trace})
         request.headers = httpx2.Headers(headers)
         return request
 

@@ -9,6 +9,7 @@ to give its secret away, reversed or in pieces, can.
 from __future__ import annotations
 
 import base64
+import re
 from urllib.parse import quote
 
 from gateway.canonical import dumps
@@ -17,6 +18,7 @@ from gateway.secret import Secret
 NEEDLE_BYTES_MIN = 6
 """Shorter needles would be found in innocent text. A secret shorter than this is looked for in its longer forms only."""
 _FORMS_MAX = 256
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 
 
 class Needles:
@@ -25,8 +27,11 @@ class Needles:
     __slots__ = ("forms", "longest")
 
     def __init__(self, secret: Secret) -> None:
-        raw = secret.reveal().encode()
-        forms = {raw, quote(secret.reveal(), safe="").encode(), quote(secret.reveal(), safe="").lower().encode(), dumps(secret.reveal())[1:-1]}
+        text = secret.reveal()
+        raw = text.encode()
+        escaped = quote(text, safe="")
+        in_json = dumps(text)[1:-1]
+        forms = {raw, escaped.encode(), _ESCAPE.sub(lambda found: found[0].lower(), escaped).encode(), in_json, in_json.replace(b"/", b"\\/")}
         for offset in range(3):
             coded = base64.b64encode(b"\0" * offset + raw)
             # the first characters mix with what stands before the secret, the last ones with what follows: only the middle is certain

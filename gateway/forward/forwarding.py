@@ -97,7 +97,8 @@ class Forwarding:
             if not isinstance(incoming.body, bytes):
                 held = False  # the stream's end gives the place back
         except Failed as failed:
-            vote, result = None if failed.kind == "overloaded" else "failure", failed.kind
+            blameless = failed.kind == "overloaded" or (failed.kind == "timeout" and not failed.sent)
+            vote, result = None if blameless else "failure", failed.kind
             return failed
         except asyncio.CancelledError:
             if held and self._outgoing.body_sent and self._loop.time() >= self._deadline_s:
@@ -115,6 +116,8 @@ class Forwarding:
     async def _send(self) -> Incoming:
         """One exchange; once more at once when a kept connection had been closed by its peer, which says nothing about its health."""
         outgoing, transport = self._outgoing, self._upstream.transport
+        if self._loop.time() >= self._deadline_s:
+            raise Failed("timeout", "the deadline passed before it was sent", sent=False)
         try:
             return await transport.send(outgoing)
         except Failed as failed:

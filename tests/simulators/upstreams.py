@@ -70,13 +70,15 @@ async def upstream(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, h
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         except asyncio.CancelledError:
-            pass
+            writer.transport.abort()
         finally:
             up.open -= 1
-            tasks.discard(task)
             writer.close()
-            with contextlib.suppress(OSError):
+            try:
                 await writer.wait_closed()
+            except (OSError, asyncio.CancelledError):
+                writer.transport.abort()
+            tasks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
     up.port = server.sockets[0].getsockname()[1]
@@ -84,9 +86,11 @@ async def upstream(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, h
         yield up
     finally:
         server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(8):  # a connection accepted in this instant takes some rounds of the loop until its task begins
+            await asyncio.sleep(0)
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _read_request(reader: asyncio.StreamReader, number: int) -> Seen | None:
