@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Self
 
 import pytest
 
@@ -284,7 +285,7 @@ async def test_a_stream_shorter_than_it_said_is_cut():
 class Complaints(list[str]):
     """What the event loop's exception handler is told."""
 
-    def __enter__(self) -> Complaints:
+    def __enter__(self) -> Self:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: self.append(context["message"]))
         return self
 

@@ -12,23 +12,123 @@ from hypothesis import strategies as st
 from gateway.doors.path import canonical
 from gateway.errors import Refusal
 
-REFUSED = (
-    r"""
-/pub/../admin /pub/%2e%2e/admin /pub/.%2e/admin /pub/%2E./admin /pub/%2e%2e%2fadmin /pub/..%5cadmin /pub/..\admin /pub/%252e%252e/admin
-/pub/..%252fadmin /pub/..%c0%afadmin /pub/%c0%ae%c0%ae/admin /pub/%u002e%u002e/admin /pub/..;/admin /pub;/../admin /admin;x /admin%3bx //admin
-/.//admin /./admin /%2e/admin /%2fadmin /../admin /%2561dmin /admin%00.json /admin%20/x /admin./x /admin. /pub%3f/../admin /pub%3fx /admin%23x
-/pub#/../admin /%EF%BC%8Fadmin /pub/%EF%BC%8E%EF%BC%8E/admin /%ff%fe/../admin /%ff%fe /%%32%65%%32%65/admin //127.0.0.1:1/x /http://127.0.0.1:1/x
-/a//b /a/b// /. /.. /a/. /a/.. /... /a/... /a%0d%0ab /a%0ab /a%7f /a%1b /a%09b /a%20 /a%C2%A0 /a%C2%A0/b /a%E2%80%8B /a%E2%80%8B/b /a%E2%80%AE /a%EF%BB%BF
-/a%C2%85b /a%C2%85 /a%2 /a% /a%g1 /a%1g /a%%41 /a?b /a|b /a^b /a`b /a{b} /a<b> /a"b /a[b] /a\b /a%5Cb /a%5cb %2f a ../a *
-/%ED%A0%80 /%F4%90%80%80 /%E2%80%A5/a /%EF%BC%8E /%E2%84%80 /x%EF%BC%85%32%65 /%C0%80
-""".split()
-    + ["", "/a b", "/a\tb", "/a\x00b", "/é", "/a\r\nb", " /a", "/a "]
-)
+REFUSED = [
+    r"/pub/../admin",
+    r"/pub/%2e%2e/admin",
+    r"/pub/.%2e/admin",
+    r"/pub/%2E./admin",
+    r"/pub/%2e%2e%2fadmin",
+    r"/pub/..%5cadmin",
+    r"/pub/..\admin",
+    r"/pub/%252e%252e/admin",
+    r"/pub/..%252fadmin",
+    r"/pub/..%c0%afadmin",
+    r"/pub/%c0%ae%c0%ae/admin",
+    r"/pub/%u002e%u002e/admin",
+    r"/pub/..;/admin",
+    r"/pub;/../admin",
+    r"/admin;x",
+    r"/admin%3bx",
+    r"//admin",
+    r"/.//admin",
+    r"/./admin",
+    r"/%2e/admin",
+    r"/%2fadmin",
+    r"/../admin",
+    r"/%2561dmin",
+    r"/admin%00.json",
+    r"/admin%20/x",
+    r"/admin./x",
+    r"/admin.",
+    r"/pub%3f/../admin",
+    r"/pub%3fx",
+    r"/admin%23x",
+    r"/pub#/../admin",
+    r"/%EF%BC%8Fadmin",
+    r"/pub/%EF%BC%8E%EF%BC%8E/admin",
+    r"/%ff%fe/../admin",
+    r"/%ff%fe",
+    r"/%%32%65%%32%65/admin",
+    r"//127.0.0.1:1/x",
+    r"/http://127.0.0.1:1/x",
+    r"/a//b",
+    r"/a/b//",
+    r"/.",
+    r"/..",
+    r"/a/.",
+    r"/a/..",
+    r"/...",
+    r"/a/...",
+    r"/a%0d%0ab",
+    r"/a%0ab",
+    r"/a%7f",
+    r"/a%1b",
+    r"/a%09b",
+    r"/a%20",
+    r"/a%C2%A0",
+    r"/a%C2%A0/b",
+    r"/a%E2%80%8B",
+    r"/a%E2%80%8B/b",
+    r"/a%E2%80%AE",
+    r"/a%EF%BB%BF",
+    r"/a%C2%85b",
+    r"/a%C2%85",
+    r"/a%2",
+    r"/a%",
+    r"/a%g1",
+    r"/a%1g",
+    r"/a%%41",
+    r"/a?b",
+    r"/a|b",
+    r"/a^b",
+    r"/a`b",
+    r"/a{b}",
+    r"/a<b>",
+    r'/a"b',
+    r"/a[b]",
+    r"/a\b",
+    r"/a%5Cb",
+    r"/a%5cb",
+    r"%2f",
+    r"a",
+    r"../a",
+    r"*",
+    r"/%ED%A0%80",
+    r"/%F4%90%80%80",
+    r"/%E2%80%A5/a",
+    r"/%EF%BC%8E",
+    r"/%E2%84%80",
+    r"/x%EF%BC%85%32%65",
+    r"/%C0%80",
+    *("", "/a b", "/a\tb", "/a\x00b", "/é", "/a\r\nb", " /a", "/a "),
+]
 
-UNCHANGED = """
-/ /a /a/ /a/b /pub/caf%C3%A9 /pub/a%20b /pub/v1:run@2 /ADMIN /.git/config /..a /...a /a.b /a..b /a.json /-._~!$&'()*+,=:@ /users/a%22b
-/%E6%97%A5%E6%9C%AC /a%5Bb%5D /repos/x/issues/1 /a%7Bb%7D /a%2Bb /%40me /a%20b/c /e%CC%81
-""".split()
+UNCHANGED = [
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/pub/caf%C3%A9",
+    "/pub/a%20b",
+    "/pub/v1:run@2",
+    "/ADMIN",
+    "/.git/config",
+    "/..a",
+    "/...a",
+    "/a.b",
+    "/a..b",
+    "/a.json",
+    "/-._~!$&'()*+,=:@",
+    "/users/a%22b",
+    "/%E6%97%A5%E6%9C%AC",
+    "/a%5Bb%5D",
+    "/repos/x/issues/1",
+    "/a%7Bb%7D",
+    "/a%2Bb",
+    "/%40me",
+    "/a%20b/c",
+    "/e%CC%81",
+]
 
 
 def refuses(raw: str, **options: bool) -> str:
@@ -67,8 +167,28 @@ def test_a_tool_may_have_encoded_slashes_and_semicolons_in_its_ids(raw, spelt):
 
 @pytest.mark.parametrize(
     "raw",
-    "/a/..%2fb /..%2F..%2Fb /%2e%2e%2fb /a%2f..%2fb /%2fa /a%2f%2fb /a/%2fb /a%2f/b /a%2f /a%2f. /..;/b /..;x/b /.;/b /;/b /a/;x/b /a;../b /a%3bb "
-    "/a%252fb /a%5cb /a%20%2fb".split(),
+    [
+        "/a/..%2fb",
+        "/..%2F..%2Fb",
+        "/%2e%2e%2fb",
+        "/a%2f..%2fb",
+        "/%2fa",
+        "/a%2f%2fb",
+        "/a/%2fb",
+        "/a%2f/b",
+        "/a%2f",
+        "/a%2f.",
+        "/..;/b",
+        "/..;x/b",
+        "/.;/b",
+        "/;/b",
+        "/a/;x/b",
+        "/a;../b",
+        "/a%3bb",
+        "/a%252fb",
+        "/a%5cb",
+        "/a%20%2fb",
+    ],
 )
 def test_the_opt_ins_open_no_way_to_dot_segments(raw):
     refuses(raw, encoded_slash=True, semicolon=True)
