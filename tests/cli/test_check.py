@@ -90,8 +90,21 @@ def test_a_contract_that_is_not_one_fails(deployment):
 
 
 def test_a_policy_that_does_not_parse_fails(deployment):
-    (deployment / "policies/zz.cedar").write_text("permit (principal, action,\n")
-    assert failed(deployment)["parts"] == ["policies"]
+    (deployment / "policies/zz.cedar").write_text("\npermit (principal, action,\n")
+    found = inspect(deployment)
+    assert [p.name for p in found.parts if p.state == "failed"] == ["policies"]
+    assert found.problems[0].file == str(deployment / "policies/zz.cedar")
+    assert found.problems[0].line
+
+
+def test_a_case_that_decides_differently_fails(deployment):
+    case = {
+        "name": "nobody",
+        "call": {"agent": "support-bot", "tool": "dead", "operation": "destructive", "arguments": {}},
+        "expect": {"decision": "allow"},
+    }
+    (deployment / "policies/cases/zz.json").write_bytes(dumps({"cases": [case]}))
+    assert failed(deployment) == {"parts": ["policies"], "codes": ["case_failed"]}
 
 
 def test_a_secret_that_is_not_there_fails(deployment):

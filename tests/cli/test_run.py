@@ -13,6 +13,7 @@ from typing import IO
 
 import pytest
 
+from gateway.cli.run import _Relay
 from tests.cli.test_identity import ROOT, make_deployment, verify
 
 WAIT_S_MAX = 60
@@ -33,8 +34,9 @@ def start(deployment: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, error = process.communicate(timeout=WAIT_S_MAX)
-    return process.returncode, out, error
+    with process:
+        out, error = process.communicate(timeout=WAIT_S_MAX)
+        return process.returncode, out, error
 
 
 def line(stream: IO[str] | None) -> str:
@@ -91,14 +93,22 @@ def test_a_renewal_that_fails_is_said_and_the_command_goes_on(deployment: Path):
 def test_a_signal_reaches_the_command(deployment: Path, number: signal.Signals):
     name = number.name.removeprefix("SIG")
     process = start(
-        deployment, "--as", "support-bot", "--", "sh", "-c", f"trap 'echo got {name}; exit 9' {name}; echo ready; while :; do read line; done"
+        deployment, "--as", "support-bot", "--", "sh", "-c", f"trap 'echo got {name}; exit 9' {name}; echo ready; while read line; do :; done"
     )
     assert line(process.stdout) == "ready"
     process.send_signal(number)
-    assert process.stdin is not None
-    code, out, _ = finish(process)
-    assert (code, out.strip()) == (9, f"got {name}")
+    assert line(process.stdout) == f"got {name}"  # before its input ends, which would end the command, too
+    code, _, _ = finish(process)
+    assert code == 9
     assert list((deployment / "tmp").iterdir()) == []
+
+
+def test_a_signal_that_comes_before_the_command_has_started_waits_for_it():
+    relay = _Relay()
+    relay(signal.SIGTERM, None)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        relay.start(process)
+        assert process.wait(timeout=WAIT_S_MAX) == -signal.SIGTERM
 
 
 def test_a_command_that_a_signal_ends_gives_the_code_a_shell_gives(deployment: Path):

@@ -177,6 +177,7 @@ def test_a_vendor_client_sees_a_refusal_as_its_own_kind_of_error(gateway, monkey
     monkeypatch.setenv("NO_PROXY", "*")
     before = len(gateway.vendors.seen)
     with github.Github(base_url=f"{gateway.url}/tools/github", auth=github.Auth.Token("not-a-token"), retry=None) as client:
-        with pytest.raises(github.BadCredentialsException):
+        with pytest.raises(github.GithubException) as caught:
             client.get_repo("acme/gate")
+    assert (caught.value.status, caught.value.data["code"]) == (401, "invalid_token")
     assert len(gateway.vendors.seen) == before

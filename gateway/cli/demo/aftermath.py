@@ -6,9 +6,10 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gateway.cli.demo.records import summed_up
 from gateway.cli.demo.scenes import SUPPORT, Play
 from gateway.cli.demo.show import Line
 from gateway.record import PUBLIC_FILE
@@ -26,9 +27,15 @@ class Said:
     text: str
 
     @property
-    def last(self) -> str:
-        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        return lines[-1] if lines else "(nothing)"
+    def first(self) -> str:
+        """The first line that says something, which is the verdict."""
+        return next((" ".join(line.split()) for line in self.text.splitlines() if line.strip()), "(nothing)")
+
+    def part(self, beginning: str, end: str) -> str:
+        """The lines from the one that begins so to the one before that begins so."""
+        lines = self.text.splitlines()
+        places = [n for n, line in enumerate(lines) if line.strip().startswith((beginning, end))]
+        return "\n".join(lines[places[0] : places[-1]]).rstrip() if len(places) > 1 else ""
 
 
 async def command(*arguments: str) -> Said:
@@ -53,35 +60,41 @@ async def command(*arguments: str) -> Said:
 
 async def what_the_log_proves(play: Play) -> AsyncGenerator[Line, None]:
     deployment, copy = str(play.stage.deployment), play.stage.folder / "tampered"
-    copied = tamper(play.log_folder, copy)
+    place = tamper(play.log_folder, copy)
     verified, explained, replayed, found = await asyncio.gather(
         command("log", "verify", "--folder", deployment),
         command("log", "explain", str(play.refused_refund), "--folder", deployment),
         command("log", "replay", "--folder", deployment),
         command("log", "verify", "--log", str(copy), "--key", str(play.stage.deployment / "var" / "keys" / PUBLIC_FILE)),
     )
+    reasons = refusal_reasons(play.log_folder)
+    missing = [reason for reason in ("expired", "signature", "slash") if reason not in " ".join(reasons)]
+    differed = f"{missing} is not among {reasons}" if missing else ""
+    yield Line(AUDITOR, "what the log knows of callers it could not name", f"{len(reasons)} reasons", "; ".join(reasons), "found", differed)
     yield line("portreeve log verify", verified, 0)
     wanted = line(f"portreeve log explain {play.refused_refund}", explained, 0)
-    yield wanted if SUPPORT in explained.text else differs(wanted, f"the explanation does not name {SUPPORT}")
+    wanted = replace(wanted, more=explained.part("decided", "outcome"))
+    yield wanted if SUPPORT in explained.text else replace(wanted, differed=f"the explanation does not name {SUPPORT}")
     yield line("portreeve log replay", replayed, 0)
-    yield line(f"one bit of {copied} flipped in a copy; log verify", found, 1)
+    yield line(f"portreeve log verify, of a copy with one bit flipped at byte {place:,}", found, 1)
 
 
-def tamper(log: Path, copy: Path) -> str:
-    """Copy the log and flip one bit in the middle of its first segment; says where."""
-    shutil.copytree(log, copy)
+def refusal_reasons(log: Path) -> list[str]:
+    """Why callers without identity were refused: agents are told a code, the log keeps the reason."""
+    return sorted({reason.partition(": ")[2] or reason for reason in summed_up(log)})
+
+
+def tamper(log: Path, copy: Path) -> int:
+    """Copy the log and flip one bit in the middle of its first segment; says at which byte."""
+    shutil.copytree(log, copy, ignore=shutil.ignore_patterns(".*"))  # a draft of the gateway may be gone before it is copied
     _, segment = LogFolder(copy).segment_list()[0]
     raw = bytearray(segment.read_bytes())
     place = len(raw) // 2
     raw[place] ^= 0x01
     segment.write_bytes(raw)
-    return f"{len(raw):,} bytes"
+    return place
 
 
 def line(tried: str, said: Said, code: int) -> Line:
     differed = "" if said.code == code else f"exit {said.code}, not {code}: {said.text.strip()[-600:]}"
-    return Line(AUDITOR, tried, f"exit {said.code}", said.last, "found" if code == 0 else "refused", differed)
-
-
-def differs(line: Line, how: str) -> Line:
-    return Line(line.who, line.tried, line.answer, line.why, line.kind, line.differed or how)
+    return Line(AUDITOR, tried, f"exit {said.code}", said.first, "found" if code == 0 else "refused", differed)

@@ -23,6 +23,11 @@ def result_record(log: Path, call: int) -> Mapping[str, Json]:
     return _first(log, lambda record: record.kind == "result" and record.body["call"] == call)
 
 
+def summed_up(log: Path) -> set[str]:
+    """The reasons in every summary of refusals: `code: reason`."""
+    return {reason for record in _records(log) if record.kind == "refusals" for reason in record.body["by"]}
+
+
 def _first(log: Path, wanted: Callable[[Record], bool]) -> Mapping[str, Json]:
     until = time.monotonic() + WAIT_S_MAX
     while time.monotonic() < until:

@@ -19,7 +19,10 @@ COLOURS = {"allowed": "green", "refused": "yellow", "found": "cyan"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that was tried: who, what, what came back, and why. `differed` says how it was not as expected; empty when it was."""
+    """One thing that was tried: who, what, what came back, and why.
+
+    `differed` says how it was not as expected; empty when it was. `more` is text that is shown below the line.
+    """
 
     who: str
     tried: str
@@ -27,6 +30,7 @@ class Line:
     why: str
     kind: Literal["allowed", "refused", "found"]
     differed: str = ""
+    more: str = ""
 
 
 class Screen:
@@ -52,6 +56,8 @@ class Screen:
         style = "bold red" if line.differed else COLOURS[line.kind]
         mark = Text("x" if line.differed else "+", style=style)
         self._row(mark, Text(line.who), Text(line.tried), Text(line.answer, style=style), Text(line.why, style="dim"))
+        for text in line.more.splitlines():
+            self.say(f"    {text}", "dim")
         if line.differed:
             self.say(f"  NOT AS EXPECTED: {line.differed}", "bold red")
 
