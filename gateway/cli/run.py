@@ -68,13 +68,14 @@ def run(
     def fresh() -> Minted:
         return mint_here(settings, agent, wish)
 
-    first = fresh()
-    with tempfile.TemporaryDirectory(prefix="portreeve-") as private:  # made 0700
-        file = TokenFile(Path(private))
-        file.write(first.token.reveal())
-        own = {**variables(settings, first.token), "PORTREEVE_TOKEN_FILE": str(file.path), "PORTREEVE_RUN": name, "PORTREEVE_AGENT": agent}
-        with _renewed(file, fresh, first.life_s * RENEW_AT):
-            code = _execute(command, {**os.environ, **own})
+    with _relayed_signals() as relay:
+        first = fresh()
+        with tempfile.TemporaryDirectory(prefix="portreeve-") as private:  # made 0700
+            file = TokenFile(Path(private))
+            file.write(first.token.reveal())
+            own = {**variables(settings, first.token), "PORTREEVE_TOKEN_FILE": str(file.path), "PORTREEVE_RUN": name, "PORTREEVE_AGENT": agent}
+            with _renewed(file, fresh, first.life_s * RENEW_AT):
+                code = _execute(command, {**os.environ, **own}, relay)
     raise typer.Exit(code)
 
 
@@ -99,8 +100,41 @@ def _renewed(file: TokenFile, fresh: Callable[[], Minted], every_s: float) -> It
         thread.join()
 
 
-def _execute(command: list[str], environment: dict[str, str]) -> int:
-    """The command's exit code as a shell gives it. Signals that we get are passed on, so that whoever stops us stops the command."""
+class _Relay:
+    """Passes signals on to the command; those that come before it has started wait for it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: list[int] = []
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self._process is None:
+            self._waiting.append(number)
+        else:
+            self._process.send_signal(number)
+
+    def start(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        for number in self._waiting:
+            process.send_signal(number)
+
+
+@contextmanager
+def _relayed_signals() -> Iterator[_Relay]:
+    """Whoever stops us stops the command. From before the token file is made until it is gone, no signal ends us in between."""
+    relay = _Relay()
+    before = {number: signal.signal(number, relay) for number in _PASSED_ON}
+    # A terminal sends Ctrl-C to the command, too; passing it on as well would interrupt its clean-up. (A handler, since SIG_IGN would be inherited.)
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, (lambda *_: None) if os.isatty(0) else relay)
+    try:
+        yield relay
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _execute(command: list[str], environment: dict[str, str], relay: _Relay) -> int:
+    """The command's exit code as a shell gives it."""
     try:
         process = subprocess.Popen(command, env=environment)  # noqa: S603 - running the user's own command is the purpose
     except FileNotFoundError:
@@ -109,18 +143,6 @@ def _execute(command: list[str], environment: dict[str, str]) -> int:
     except PermissionError:
         print(f"portreeve: {command[0]}: not executable", file=sys.stderr)
         return EXIT_NOT_EXECUTABLE
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
-
-    # A terminal sends Ctrl-C to the command, too; passing it on as well would interrupt its clean-up.
-    interrupts = () if os.isatty(0) else (signal.SIGINT,)
-    before = {number: signal.signal(number, pass_on) for number in (*_PASSED_ON, *interrupts)}
-    if not interrupts:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        code = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    relay.start(process)
+    code = process.wait()
     return code if code >= 0 else 128 - code
