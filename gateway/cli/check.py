@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.inspection import Inspection, inspect
-from gateway.cli.output import plural, print_json, print_problems, print_ticks, problem_json, shown_path, styled
+from gateway.cli.output import plural, print_json, print_problems, print_ticks, printable, problem_json, styled
 
 
 def check(
@@ -45,7 +45,7 @@ def as_object(found: Inspection, *, passed: bool) -> dict[str, object]:
 
 
 def _print(found: Inspection, *, passed: bool) -> None:
-    print(f"{shown_path(str(found.folder.absolute()))}")
+    print(printable(str(found.folder.absolute())))
     print_ticks((None if part.state == "skipped" else part.state == "ok", part.name, part.detail) for part in found.parts)
     if found.notices:
         print(f"\n{plural(len(found.notices), 'notice')}: fine if meant")

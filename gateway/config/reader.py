@@ -44,7 +44,7 @@ class Reader:
         for name in table:
             if name not in rules and name not in also:
                 code, remedy = suggest.for_unknown(name, table[name], [*rules, *also])
-                message = "names a unit that settings do not use" if code == "bad_unit" else "is not a setting"
+                message = "is not written with its unit" if code == "bad_unit" else "is not a setting"
                 self.report(source, (*key, name), Fault(code, message, remedy))
         for name, rule in rules.items():
             default = defaults[name]
