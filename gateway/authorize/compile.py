@@ -71,7 +71,7 @@ def _crash(pieces: Sequence[Piece], progress: bytes, what: str) -> Problem:
 def _fault(pieces: Sequence[Piece], position: int, code: str, message: str) -> Problem:
     if position < 0:
         remedy = "correct policies/schema.cedarschema; it may add types and actions, not change the generated ones"
-        return Problem(code, message[:500], file="schema.cedarschema" if code == "schema_invalid" else "", remedy=remedy)
+        return Problem(code, message[:500], file="policies/schema.cedarschema" if code == "schema_invalid" else "", remedy=remedy)
     piece = pieces[position]
     line = _line(piece, message)
     remedy = next((text for words, text in _REMEDIES if words in message), "see policies/README.md")

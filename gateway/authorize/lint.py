@@ -64,9 +64,13 @@ def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) 
     contexts = [source.context(p.action) for p in plans.values() if set(keys_of(p.action, p.groups)) & set(policy.actions)]
     common = source.generated[""]["commonTypes"]
     found = []
+    missing: set[Path] = set()
     for path in sorted(policy.paths):
         if not path or not contexts or any(_has(context, path, common) for context in contexts):
             continue
+        if any(path[:n] in missing for n in range(1, len(path))):
+            continue
+        missing.add(path)
         name = ".".join(("context", *path))
         siblings = sorted({sibling for context in contexts for sibling in _members(context, path[:-1], common)})
         remedy = closest(path[-1], siblings) or f"there is {', '.join(siblings[:12]) or 'nothing'}"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.authorize.splitting import NESTING_MAX, POLICY_CHARS_MAX, split
+from gateway.errors import Problem
+
+FILE = "policies/a.cedar"
+
+
+def test_every_policy_has_its_line_and_column():
+    text = '// first\n@id("a")\npermit (principal, action, resource);\n\n  @id("b") forbid (principal, action, resource); @id("c") permit (principal, action, resource);\n'
+    found = split(FILE, text)
+    assert [(p.line, p.column) for p in found] == [(2, 1), (5, 3), (5, 50)]
+    assert [p.text.startswith(f'@id("{name}")') for p, name in zip(found, "abc", strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("inner", ['"a;b"', '"a\\";b"', '"//;"', "1 // ; not here\n", '"(((("', '"if if"'])
+def test_a_semicolon_in_a_string_or_a_comment_ends_nothing(inner):
+    found = split(FILE, f"permit (principal, action, resource) when {{ {inner} == {inner} }};")
+    assert len(found) == 1
+
+
+def test_text_without_policies_has_none():
+    assert split(FILE, "") == split(FILE, " \n// only words; and more\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("permit (principal, action, resource)", "policy_not_closed", 1),
+        ('\npermit (principal, action, resource) when { "a };', "string_not_closed", 2),
+        ("// fine\n\u202e// turned\n", "hidden_character", 2),
+        ("permit\u200b (principal, action, resource);", "hidden_character", 1),
+        ("permit \x00(principal, action, resource);", "hidden_character", 1),
+    ],
+)
+def test_a_fault_is_placed_by_line_and_shown(text, code, line):
+    with pytest.raises(Problem) as caught:
+        split(FILE, text)
+    assert (caught.value.code, caught.value.file, caught.value.line) == (code, FILE, line)
+    assert "\u202e" not in str(caught.value)
+    assert "column" in str(caught.value)
+
+
+@pytest.mark.parametrize("opener", ["(", "[", "{", "if x then y else "])
+def test_nesting_beyond_the_limit_is_refused_before_any_parser_sees_it(opener):
+    with pytest.raises(Problem) as caught:
+        split(FILE, "permit (principal, action, resource) when { " + opener * 1_000)
+    assert caught.value.code == "policy_too_deep"
+
+
+def test_closers_in_front_buy_no_depth():
+    with pytest.raises(Problem) as caught:
+        split(FILE, ")" * 1_000 + "(" * (NESTING_MAX + 1))
+    assert caught.value.code == "policy_too_deep"
+
+
+def test_a_policy_without_end_to_its_length_is_refused():
+    with pytest.raises(Problem) as caught:
+        split(FILE, "permit (principal, action, resource) when { true" + " && true" * (POLICY_CHARS_MAX // 8) + " };")
+    assert caught.value.code == "policy_too_large"
