@@ -49,7 +49,7 @@ class Content:
 
     def _check_objects(self, members: Mapping[str, Json]) -> None:
         holder = members.get("authz") if members["k"] == "call" else members
-        if not isinstance(holder, Mapping):
+        if not isinstance(holder, dict):
             return
         for name in NAMED:
             digest = holder.get(name)
