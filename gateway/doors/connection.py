@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from http import HTTPStatus
 from typing import Literal, Protocol
 from urllib.parse import unquote
@@ -261,7 +260,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
         if self._transport.is_closing():
             return
-        status, fields, body = problem(Refused(refusal, os.urandom(16).hex()))
+        status, fields, body = problem(Refused(refusal, ""))
         fields = [*self._house.standard_fields(), *fields, (b"connection", b"close")]
         head = b"".join(b"%b: %b\r\n" % field for field in fields)
         self._transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, HTTPStatus(status).phrase.encode("ascii"), head, body))

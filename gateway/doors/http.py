@@ -49,7 +49,7 @@ _BODILESS = frozenset((204, 304))
 
 @dataclass(frozen=True, slots=True)
 class ToolDoorOptions:
-    """What the door must know of a tool: the opt-ins for its paths, and the further header (lower case) that may carry the agent's token."""
+    """What the door must know of a tool: the opt-ins for its paths, and the further header that may carry the agent's token."""
 
     encoded_slash: bool = False
     semicolon: bool = False
@@ -132,6 +132,7 @@ class HttpDoor:
         if _QUERY.fullmatch(query) is None:
             raise Refusal("malformed_request", "The query holds a character that a query cannot have")
         client = scope["client"]
+        token_header = options.token_header.lower() if options.token_header else None
         return ToolCall(
             id=os.urandom(16).hex(),
             door="http",
@@ -139,8 +140,8 @@ class HttpDoor:
             method=scope["method"],
             path=canonical(slash + rest or b"/", encoded_slash=options.encoded_slash, semicolon=options.semicolon),
             query=query.decode("ascii"),
-            headers=_end_to_end(headers, lookup, options.token_header),
-            token=_token(headers, lookup, options.token_header),
+            headers=_end_to_end(headers, lookup, token_header),
+            token=_token(headers, lookup, token_header),
             body=RequestBody(receive, None if "transfer-encoding" in lookup else int(lookup.get("content-length", "0")), self._limits),
             peer=client[0] if client else "",
         )
@@ -150,8 +151,6 @@ class HttpDoor:
         return host in self._hosts or (not host.endswith("]") and host.rpartition(":")[0] in self._hosts)
 
     async def _send_refused(self, refused: Refused, send: Send) -> None:
-        if not refused.call_id:
-            refused = Refused(refused.refusal, os.urandom(16).hex(), refused.receipt)
         status, fields, body = problem(refused, base_url=self._base_url)
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})

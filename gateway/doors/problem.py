@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from gateway.call import Refused
 from gateway.canonical import Json, dumps_in_order
 from gateway.errors import REFUSALS
@@ -13,8 +15,11 @@ _BUSY = frozenset((429, 503))
 
 
 def problem(refused: Refused, *, base_url: str | None = None) -> Answer:
-    """Return the answer for a refusal. The private reason stays out of it; `base_url` is the gateway's own, for 401 (RFC 9728)."""
-    refusal = refused.refusal
+    """Return the answer for a refusal. The private reason stays out of it; `base_url` is the gateway's own, for 401 (RFC 9728).
+
+    A refusal that never became a call gets its call id here.
+    """
+    refusal, call_id = refused.refusal, refused.call_id or os.urandom(16).hex()
     kind = REFUSALS[refusal.code]
     said: dict[str, Json] = {
         "type": f"urn:portreeve:error:{refusal.code}",
@@ -23,7 +28,7 @@ def problem(refused: Refused, *, base_url: str | None = None) -> Answer:
         "detail": refusal.detail,
         "code": refusal.code,
         "hint": kind.hint,
-        "call": refused.call_id,
+        "call": call_id,
     }
     if refused.receipt is not None:
         said["decision"] = {"log": refused.receipt.origin, "n": refused.receipt.n}
@@ -34,7 +39,7 @@ def problem(refused: Refused, *, base_url: str | None = None) -> Answer:
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode("ascii")),
         (b"cache-control", b"no-store"),
-        (b"portreeve-call", refused.call_id.encode("ascii")),
+        (b"portreeve-call", call_id.encode("ascii")),
     ]
     if refused.receipt is not None:
         headers.append((b"portreeve-decision", str(refused.receipt).encode("ascii")))

@@ -58,7 +58,7 @@ class Recorder:
         return [call.path for call, _ in self.whole]
 
 
-TOOLS = {"echo": ToolDoorOptions(), "ids": ToolDoorOptions(encoded_slash=True, semicolon=True), "keyed": ToolDoorOptions(token_header="x-api-key")}
+TOOLS = {"echo": ToolDoorOptions(), "ids": ToolDoorOptions(encoded_slash=True, semicolon=True), "keyed": ToolDoorOptions(token_header="X-Api-Key")}
 
 
 @asynccontextmanager

@@ -32,6 +32,12 @@ def test_every_refusal_is_a_problem_with_its_status_code_and_hint(code):
     assert (b"www-authenticate" in headers) == (status == 401)
 
 
+def test_a_refusal_that_never_became_a_call_gets_a_number_to_ask_about():
+    one, two = (loads(problem(Refused(Refusal("not_found"), ""))[2])["call"] for _ in range(2))
+    assert len(one) == 32
+    assert one != two
+
+
 def test_a_recorded_refusal_says_where_its_record_is():
     _, fields, body = problem(Refused(Refusal("denied", "Refunds end at 100"), "c", RECEIPT))
     assert loads(body)["decision"] == {"log": "test.example/log", "n": 7}
