@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import watchfiles
-
 from gateway import __version__
 from gateway.authorize import Bundle, load_bundle
 from gateway.call import Blob
@@ -34,6 +32,7 @@ from gateway.pipeline import Pipeline, State
 from gateway.record import Log, NoteSigner, open_log
 from gateway.refusals import RefusalSummary
 from gateway.tools.catalogue import Catalogue
+from gateway.watch import Print, changes, folders_of, print_of
 
 Report = Callable[[str], None]
 
@@ -83,7 +82,7 @@ class Gateway:
         self._stopping = False
         self._agents: Server | None = None
         self._admin: Server | None = None
-        self._watchers: list[asyncio.Task[None]] = []
+        self._watcher: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
 
     @classmethod
@@ -91,6 +90,7 @@ class Gateway:
         """Load the deployment in `folder`, open its log and its listeners. Raises Problems; then nothing was left open."""
         settings = load(folder)
         keys = SigningKeys.open(settings.keys)
+        seen = print_of(folders_of(settings))
         state = await asyncio.to_thread(load_state, settings, keys)
         fatal = asyncio.Event()
         log = await open_log(settings.log, NoteSigner.open(settings.keys), on_fatal=fatal.set)
@@ -113,7 +113,7 @@ class Gateway:
         except OSError as error:
             await gateway.stop()
             raise Problems([Problem("address_in_use", f"cannot listen: {error.strerror}", key="listen", remedy="choose a free address")]) from error
-        gateway._watchers = [asyncio.create_task(gateway._watch(recursive)) for recursive in (True, False)]
+        gateway._watcher = asyncio.create_task(gateway._watch(seen))
         gc.collect()
         gc.freeze()  # what was loaded lives as long as the process: the collector need not walk it on every pass
         return gateway
@@ -197,19 +197,16 @@ class Gateway:
         self.failing = []
         self.pipeline.metrics.loaded(at_s=time.time(), policies=state.bundle.policy_count, tools=len(state.settings.tools), agents=state.agents)
 
-    async def _watch(self, recursive: bool) -> None:  # noqa: FBT001 - two watchers, one flag
-        """Reload when files change. The log's folder is never watched: its own writes would wake us."""
-        settings = self.settings
-        roots = {settings.policies, settings.identities} if recursive else {f.parent for f in settings.files} - {settings.policies, settings.identities}
-        async for _ in watchfiles.awatch(*roots, recursive=recursive, debounce=200, step=50, stop_event=None, raise_interrupt=False):
+    async def _watch(self, seen: Print) -> None:
+        async for _ in changes(lambda: self.pipeline.state.settings, seen, self._report):
             await self.reload()
 
     async def stop(self) -> None:
         """Stop accepting, let calls finish within the drain time, write what the log is owed, close."""
         self._stopping = True
-        for task in self._watchers:
-            task.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        if self._watcher:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
         limits = self.settings.limits
         if self._agents and limits.drain_delay_s:
             await asyncio.sleep(limits.drain_delay_s)

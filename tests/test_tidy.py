@@ -29,7 +29,7 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("pipeline", {"gather", "refusals", "pipeline"}),
     ("work", {"work"}),
     ("doors", {"doors"}),
-    ("app", {"app"}),
+    ("app", {"watch", "app"}),
     ("cli", {"cli", "__main__"}),
 ]
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
@@ -52,7 +52,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cryptography": ("identify/", "record/"),
     "typer": ("cli/",),
     "rich": ("cli/",),
-    "watchfiles": ("app.py",),
+    "watchfiles": ("watch.py",),
     "uvloop": ("app.py", "cli/"),
 }
 

@@ -53,6 +53,9 @@ body = {{ type = "object", required = ["text"], properties = {{ text = {{ type =
 url = "http://127.0.0.1:{port}"
 credential = "notes-key"
 {tool}
+[tool.open]
+url = "http://127.0.0.1:{port}"
+{tool}
 [credential.notes-key]
 secret = "file:notes.key"
 header = "X-Api-Key"
@@ -61,7 +64,7 @@ hosts = ["127.0.0.1:{port}"]
 
 POLICY = """
 @id("writers-read")
-permit (principal in AgentGroup::"writers", action in [Action::"notes/read_note", Action::"plain/read"], resource);
+permit (principal in AgentGroup::"writers", action in [Action::"notes/read_note", Action::"plain/read", Action::"open/read"], resource);
 @id("writers-write")
 permit (principal in AgentGroup::"writers", action in [Action::"notes/write_note", Action::"plain/write"], resource);
 @id("few-stars")

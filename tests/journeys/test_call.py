@@ -1,7 +1,5 @@
 """One call through all five steps, over real sockets: what arrives, what comes back, what is written down."""
 
-import json
-
 import pytest
 
 from gateway.authorize import recompute
@@ -50,13 +48,9 @@ async def test_the_answer_names_its_decision_and_the_log_holds_both_halves_of_it
 
 async def test_the_body_that_arrives_is_rebuilt_from_what_policy_saw(place):
     await place.client.post(
-        "/tools/notes/notes", content=b'{ "stars" : 3.0e0,\n "text":"a\\u0062c" }', headers={"content-type": "application/json; charset=utf-8"}
+        "/tools/notes/notes", content=b'{ "stars" : 3,\n "text":"a\\u0062c" }', headers={"content-type": "application/json; charset=utf-8"}
     )
-    call = records(place.folder, "call")
-    if call and call[0]["code"] == "contract_violation":
-        assert place.up.seen == []
-    else:
-        assert json.loads(place.up.seen[0].body) == {"stars": 3, "text": "abc"}
+    assert place.up.seen[0].body == b'{"stars":3,"text":"abc"}'
 
 
 async def test_arguments_decide_and_the_policys_message_reaches_the_agent(place):
