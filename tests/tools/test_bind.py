@@ -65,6 +65,19 @@ def test_a_required_body_must_be_there():
         assert refusal(tickets(), call("POST", "/refunds", body=body)).code == "contract_violation"
 
 
+def test_a_required_body_without_required_members_must_be_there_too():
+    tool = operation_taking({"properties": {"a": {"type": "string"}}})
+    assert refusal(tool, call("POST", "/x")).detail == "a body is required"
+    assert bind(tool, call("POST", "/x", body=b"{}")).arguments == {}
+
+
+def test_an_optional_form_is_not_half_there():
+    body = {"content": {FORM[0][1]: {"schema": {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]}}}}
+    tool = tool_of({"paths": {"/x": {"post": {"operationId": "x", "requestBody": body}}}})
+    assert bind(tool, call("POST", "/x", headers=())).arguments == {}
+    assert refusal(tool, call("POST", "/x", body=b"b=1", headers=FORM)).pointer == "/a"
+
+
 def test_an_optional_body_may_be_absent_but_not_half_there():
     body = {"content": {"application/json": {"schema": {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]}}}}
     tool = tool_of({"paths": {"/x": {"post": {"operationId": "x", "requestBody": body}}}})

@@ -106,6 +106,14 @@ def test_a_schema_that_would_check_less_than_it_says_is_a_problem(schema: Json, 
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    "reference", ["https://example.com/s.json#/a", "other.yaml#/a", "file:///etc/passwd", "//example.com/s", "#", "", "x#/components/schemas/a"]
+)
+def test_only_references_within_the_file_are_followed(reference: str):
+    with pytest.raises(Problem, match="only references within the file"):
+        read({"$ref": reference}, {"a": {"type": "string"}})
+
+
 def test_what_has_no_finite_form_is_left_out():
     with pytest.raises(Unsupported, match="refers to itself"):
         read(ref("a"), {"a": {"properties": {"a": {"items": ref("a")}}}})

@@ -40,6 +40,8 @@ def test_yaml_is_read_with_the_types_of_json_only():
         (b"x: 1\n<<: {a: 1}\n", 2, "merge key"),
         (b"a: !!python/object/apply:os.system [ls]\n", 1, "tag"),
         (b"a: !thing {b: 1}\n", 1, "tag"),
+        (b"a: !!binary aGk=\n", 1, "tag"),
+        (b"a: !!float 1\n", 1, "tag"),
         (b"a: 1\n---\nb: 2\n", 2, "more than one document"),
         (b"? [a, b]\n: c\n", 1, "key"),
         (b"? {a: b}\n: c\n", 1, "key"),

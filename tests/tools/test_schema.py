@@ -79,5 +79,11 @@ def test_a_schema_that_is_none_or_lies_elsewhere_does_not_load(schema: dict[str,
         compile_check(closed(a=schema))
 
 
+def test_no_schema_is_fetched_not_even_one_that_is_there(tmp_path):
+    (tmp_path / "s.json").write_text('{"type": "string"}')
+    with pytest.raises(SchemaError):
+        compile_check(closed(a={"$ref": (tmp_path / "s.json").as_uri()}))
+
+
 def test_a_text_that_is_not_unicode_is_refused_and_not_a_crash():
     assert violation(closed(a={"type": "string", "pattern": "^x"}), {"a": "\ud800"}).detail
