@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import __version__
+import gateway
 from gateway.cli.check import check
 from gateway.cli.config import config
 from gateway.cli.demo.command import demo
@@ -49,7 +49,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"portreeve {__version__}")
+        print(f"portreeve {gateway.__version__}")
         raise typer.Exit
 
 
