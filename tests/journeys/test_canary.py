@@ -1,0 +1,142 @@
+"""Recognisable secrets go on a whole journey, good calls and every kind of bad one, and are found nowhere but where they belong."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from tests.journeys.place import UPSTREAM_KEY, client_of, running, token_of, write_place
+from tests.simulators import upstreams
+from tests.simulators.upstreams import Seen, answer, upstream
+
+QUERY_KEY = "CANARY-query-key+/=5b2e"
+BASIC_KEY = "CANARY-basic-key-77aa"
+
+MORE = """
+[tool.asks]
+url = "http://127.0.0.1:{port}/asks"
+credential = "query-key"
+[tool.basic]
+url = "http://127.0.0.1:{port}/basic"
+credential = "basic-key"
+[tool.dead]
+url = "http://127.0.0.1:1"
+credential = "dead-key"
+retries_max = 0
+[credential.query-key]
+secret = "env:CANARY_QUERY"
+query = "api_key"
+hosts = ["127.0.0.1:{port}"]
+[credential.basic-key]
+secret = "file:basic.key"
+basic_user = "robot"
+hosts = ["127.0.0.1:{port}"]
+[credential.dead-key]
+secret = "file:basic.key"
+header = "Authorization"
+format = "Bearer {{secret}}"
+hosts = ["127.0.0.1:1"]
+"""
+RULES = '@id("all") permit (principal in AgentGroup::"writers", action, resource);\n'
+
+
+def forms(secret: str) -> list[bytes]:
+    """The shapes in which a secret could hide: plain, URL-encoded, base64 at each alignment, JSON-escaped."""
+    raw = secret.encode()
+    found = [raw, quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()]
+    for shift in range(3):
+        coded = base64.b64encode(b"x" * shift + raw)
+        found.append(coded[4 if shift else 0 : -4])
+        found.append(coded[4 if shift else 0 : -4].replace(b"+", b"-").replace(b"/", b"_"))
+    return found
+
+
+async def misbehaving(seen: Seen, writer: asyncio.StreamWriter) -> None:
+    """Answers by path: echoes everything it was sent, breaks, redirects, or tells it all in an error."""
+    told = json.dumps({"target": seen.target, "headers": seen.headers}).encode()
+    if "redirect" in seen.target:
+        writer.write(answer(302, told, f"Location: http://127.0.0.1:1/{seen.target}", f"Set-Cookie: s={seen.target}"))
+    elif "garbage" in seen.target:
+        writer.write(b"HTTP/1.1 what " + told + b"\r\n\r\n")
+    elif "broken" in seen.target:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n" % (len(told), told))
+        await writer.drain()
+        writer.transport.abort()
+    elif "stream" in seen.target:
+        await upstreams.pieces(*[told[i : i + 7] for i in range(0, len(told), 7)])(seen, writer)
+    elif "fails" in seen.target:
+        writer.write(answer(500, told, f"X-Debug: {dict(seen.headers)}"[:300]))
+    else:
+        writer.write(answer(200, told, *[f"X-Echo-{n}: {v}" for n, v in seen.headers]))
+
+
+async def play(place, token: str) -> list[bytes]:
+    """Make calls of every kind; return all bytes that any client received."""
+    received: list[bytes] = []
+
+    async def call(method: str, url: str, *, client: httpx2.AsyncClient, **more: object) -> None:
+        with contextlib.suppress(httpx2.HTTPError):
+            async with client.stream(method, url, **more) as reply:
+                received.append(str(reply.headers.raw).encode())
+                async for chunk in reply.aiter_raw():
+                    received.append(chunk)
+
+    agents, admin = place.gateway.addresses["agents"], place.gateway.addresses["admin"]
+    async with client_of(agents, token) as good, client_of(agents, token[:-6] + "AAAAAA") as forged, client_of(admin, None) as operator:
+        for tool in ("plain", "asks", "basic"):
+            for path in ("ok", "redirect", "garbage", "broken", "stream", "fails", "a?x=1"):
+                await call("GET", f"/tools/{tool}/{path}", client=good)
+            await call("POST", f"/tools/{tool}/ok", client=good, content=b"body")
+            await call("GET", f"/tools/{tool}/..%2fup", client=good)
+            await call("GET", f"/tools/{tool}/ok", client=forged)
+        await call("GET", "/tools/dead/ok", client=good)
+        await call("GET", "/tools/none/ok", client=good)
+        await call("POST", "/tools/notes/notes", client=good, json={"text": "x", "stars": 9})
+        await call("POST", "/tools/notes/notes", client=good, json={"wrong": token})
+        await call("GET", "/tools/plain/ok", client=good, headers={"x-other": "1", "connection": "x-api-key, authorization"})
+        for page in ("/metrics", "/readyz", "/healthz", "/nothing"):
+            await call("GET", page, client=operator)
+    return received
+
+
+@pytest.fixture
+def canary_environment(monkeypatch):
+    monkeypatch.setenv("CANARY_QUERY", QUERY_KEY)
+
+
+@pytest.mark.usefixtures("canary_environment")
+async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_path, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    async with upstream(misbehaving) as up:
+        write_place(tmp_path, up.port)
+        (tmp_path / "gateway.toml").write_text((tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port))
+        (tmp_path / "policies" / "all.cedar").write_text(RULES)
+        basic = tmp_path / "basic.key"
+        basic.touch(0o600)
+        basic.write_text(BASIC_KEY)
+        async with running(tmp_path) as place:
+            token = token_of(tmp_path)
+            received = b"\n".join(await play(place, token))
+            await place.settled("result", 25)
+            said = "\n".join(place.said).encode()
+    used = str([(s.target, s.headers) for s in up.seen]).encode()
+    assert UPSTREAM_KEY.encode() in used, "the journey must really have used the secrets"
+    assert quote(QUERY_KEY, safe="").encode() in used
+    assert base64.b64encode(f"robot:{BASIC_KEY}".encode()) in used
+    assert token.encode() not in used
+    out, err = capfd.readouterr()
+    places = {"answers": received, "reports": said, "stdout": out.encode(), "stderr": err.encode(), "logging": caplog.text.encode()}
+    belongs = {tmp_path / "notes.key", tmp_path / "basic.key"}
+    for file in tmp_path.rglob("*"):
+        if file.is_file() and file not in belongs:
+            places[str(file.relative_to(tmp_path))] = file.read_bytes()
+    assert any(name.endswith(".jsonl") for name in places)
+    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", token):
+        for form in forms(secret):
+            leaks = [name for name, content in places.items() if form in content]
+            assert leaks == [], f"{form!r} leaked"
