@@ -77,6 +77,19 @@ def _stop(code: int, text: str) -> NoReturn:
 
 
 @contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what a reader may meet in a log into a line and an exit code."""
+    try:
+        yield
+    except BadNote as error:
+        _stop(KEY, f"the newest checkpoint: {error}")
+    except BrokenLine as error:
+        _stop(TAMPERED, f"the log is broken: {error}; see `portreeve log verify`")
+    except (ObjectMissing, ObjectBroken) as error:
+        _stop(INCOMPLETE, f"a record names an object that the log does not hold whole: {error}")
+
+
+@contextlib.contextmanager
 def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on standard error when that is a terminal; nothing else otherwise."""
     console = Console(stderr=True)
@@ -122,7 +135,8 @@ def verify(
 @app.command()
 def show(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
     """Print one record. With --json exactly as it is stored: the bytes whose hash is its leaf."""
-    record = _where(folder, log, None, needs_key=False).reader().find(number)
+    with _reading():
+        record = _where(folder, log, None, needs_key=False).reader().find(number)
     if as_json:
         sys.stdout.buffer.write(record.line + b"\n")
         return
@@ -145,9 +159,10 @@ def tail(
     """Print the newest records, a line each."""
     where = _where(folder, log, key, needs_key=follow)
     reader = where.reader()
-    newest = reader.newest(count) if count else []
-    after = newest[-1].n + 1 if newest else (signed.size if follow and (signed := reader.checkpoint(where.keys)) else 0)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), _reading():
+        newest = reader.newest(count) if count else []
+        signed = reader.checkpoint(where.keys) if follow and not newest else None
+        after = newest[-1].n + 1 if newest else signed.size if signed else 0
         for record in newest:
             _print_line(record, as_json=as_json)
         for record in reader.follow(after, where.keys) if follow else ():
@@ -162,17 +177,13 @@ def _print_line(record: Record, *, as_json: bool) -> None:
 def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
     """Tell the story of one decision: who, what, with which arguments, which policies decided, and what came of it."""
     reader = _where(folder, log, None, needs_key=False).reader()
-    record = reader.find(number)
-    if record.kind == "result" and isinstance(record.body.get("call"), int):
-        record = reader.find(record.body["call"])
-    if record.kind != "call":
-        raise Problem("log_no_call", f"record {number} is no call but a {record.kind}", remedy=f"portreeve log show {number}")
-    try:
+    with _reading():
+        record = reader.find(number)
+        if record.kind == "result" and isinstance(record.body.get("call"), int):
+            record = reader.find(record.body["call"])
+        if record.kind != "call":
+            raise Problem("log_no_call", f"record {number} is no call but a {record.kind}", remedy=f"portreeve log show {number}")
         story = decision_story(record, reader.outcome(record), reader.object)
-    except (ObjectMissing, ObjectBroken) as error:
-        _stop(INCOMPLETE, f"the record names an object that the log does not hold whole: {error}")
-    except BrokenLine as error:
-        _stop(TAMPERED, f"the log is broken behind record {number}: {error}")
     if as_json:
         print_json(story.as_json())
     else:
@@ -183,10 +194,8 @@ def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_j
 def checkpoint(folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
     """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it."""
     where = _where(folder, log, key, needs_key=True)
-    try:
+    with _reading():
         newest = where.reader().checkpoint(where.keys)
-    except BadNote as error:
-        _stop(KEY, f"the newest checkpoint: {error}")
     if newest is None:
         _stop(KEY, "the log has no checkpoint")
     if as_json:
@@ -206,24 +215,21 @@ def replay(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = Fal
     reader = where.reader()
     stored = lru_cache(maxsize=1_024)(reader.object)
     same, differing, missing, differences = 0, 0, 0, list[dict[str, Json]]()
-    try:
-        with _progress("replaying", None) as progress:
-            for record in reader.records():
-                if record.n % 256 == 0:
-                    progress(record.n)
-                authz = record.body.get("authz") if record.kind == "call" else None
-                if not isinstance(authz, Mapping):
-                    continue
-                found = _decide_again(authz, stored)
-                if found is None:
-                    same += 1
-                    continue
-                missing += "missing" in found
-                differing += "missing" not in found
-                if len(differences) < DIFFERENCES_SHOWN:
-                    differences.append({"n": record.n, **found})
-    except BrokenLine as error:
-        _stop(TAMPERED, f"the log is broken: {error}; see `portreeve log verify`")
+    with _reading(), _progress("replaying", None) as progress:
+        for record in reader.records():
+            if record.n % 256 == 0:
+                progress(record.n)
+            authz = record.body.get("authz") if record.kind == "call" else None
+            if not isinstance(authz, Mapping):
+                continue
+            found = _decide_again(authz, stored)
+            if found is None:
+                same += 1
+                continue
+            missing += "missing" in found
+            differing += "missing" not in found
+            if len(differences) < DIFFERENCES_SHOWN:
+                differences.append({"n": record.n, **found})
     if as_json:
         print_json({"decisions": same + differing + missing, "same": same, "differ": differing, "missing": missing, "differences": differences})
     else:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace as changed
 
-from gateway.record.folder import LogFolder, replace, write_all
+from gateway.record.folder import LogFolder, replace, sync_folder, write_all
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.signer import NoteSigner
 
@@ -23,6 +23,7 @@ class Notary:
         self._signer = signer
         self._descriptor = os.open(folder.checkpoints, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        sync_folder(folder.path)  # the list's name; its content is synced as it grows
 
     def sign(self, size: int, root: bytes) -> Checkpoint:
         """Sign and publish. Raises OSError; a half-written note is taken back."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from gateway.errors import Problem
 from gateway.record.folder import LogFolder
-from gateway.record.line import LINE_BYTES_MAX, BrokenLine, Record, record_of
+from gateway.record.line import LINE_BYTES_MAX, Record, record_of
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.objects import read_object
-from gateway.record.recovery import closes_calls
+from gateway.record.recovery import closes_calls, opens_call
 
 CHUNK_BYTES = 1 << 20
 
@@ -66,7 +66,9 @@ class LogReader:
         raise Problem("log_no_record", f"the log has no record {n}", file=str(self.folder.path), remedy="`portreeve log tail` shows the newest")
 
     def outcome(self, call: Record) -> Record | None:
-        """The record that says what came of a call; None when there is none yet."""
+        """The record that says what came of an allowed call; None when there is none yet, or nothing to come."""
+        if not opens_call(call.kind, call.body):
+            return None
         return next((r for r in self.records(call.n + 1) if call.n in closes_calls(r.kind, r.body)), None)
 
     def newest(self, count: int) -> list[Record]:
@@ -110,6 +112,3 @@ class LogReader:
     def object(self, name: str) -> bytes:
         """The bytes that a record names by digest. Raises ObjectMissing, ObjectBroken."""
         return read_object(self.folder.objects, name)
-
-
-__all__ = ["BrokenLine", "LogReader", "lines_of"]

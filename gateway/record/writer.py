@@ -22,7 +22,7 @@ from gateway.record.line import genesis, line_of, rest_of
 from gateway.record.notary import Notary
 from gateway.record.objects import ObjectBroken, ObjectMissing, Objects
 from gateway.record.recovery import Standing
-from gateway.record.reserve import Reserve
+from gateway.record.reserve import LOOK_INTERVAL_S, Reserve
 from gateway.record.segment import Segment
 from gateway.record.tree import Frontier, leaf_hash
 
@@ -137,8 +137,8 @@ class Writer:
 
     def _patience(self) -> float:
         """Seconds until there is something to do without an append."""
-        if self.state == "full":
-            return 1.0
+        if self.state != "ok":
+            return LOOK_INTERVAL_S
         dirty = self.tree.size > self.signed
         interval = self._settings.checkpoint_interval_s if dirty else self._settings.heartbeat_interval_s
         return max(0.001, self._signed_at + interval - time.monotonic())

@@ -121,6 +121,23 @@ def test_tail_prints_the_newest_records_a_line_each(log):
     assert raw.splitlines() == files(log)[0].read_bytes().split(b"\n")[3:5]
 
 
+def test_following_a_log_whose_signature_is_forged_stops(log):
+    path = log / "log" / "checkpoint"
+    path.write_bytes(path.read_bytes().replace(b"\n5\n", b"\n6\n"))
+    done = run("tail", *at(log), "-f")
+    assert done.exit_code == 4
+    assert "checkpoint" in done.stderr
+
+
+def test_a_broken_line_is_told_without_a_traceback(log):
+    path = files(log)[0]
+    path.write_bytes(path.read_bytes().replace(b'{"n":1', b"{n:1"))
+    for command in (["show", 1], ["tail"], ["explain", 1], ["replay"]):
+        done = run(*command, *at(log, key=False))
+        assert done.exit_code == 1
+        assert "portreeve log verify" in done.stderr
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_explain_tells_who_what_why_and_what_came_of_it(log, number):
     done = run("explain", number, *at(log, key=False))
