@@ -17,9 +17,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on notices, too.")] = False,
 ) -> None:
-    """Check a whole deployment without starting it: settings, identities, contracts, policies, credentials, keys, log, addresses.
+    """Check a whole deployment without starting it.
 
-    Changes nothing, and calls no tool. Exits with 1 when something is wrong.
+    Looks at settings, identities, contracts, policies and their cases, credentials, keys, log and addresses. Changes nothing, and calls no
+    tool; addresses in use by this deployment's own running gateway are in order. Exits with 1 when something is wrong.
 
     Example: portreeve check /etc/portreeve --strict
     """

@@ -18,7 +18,9 @@ def config(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
 ) -> None:
-    """Print every setting of gateway.toml: type, default, unit, range and meaning.
+    """Print every setting of gateway.toml.
+
+    Each with its default, type, unit, range and meaning.
 
     Example: portreeve config limits
     """

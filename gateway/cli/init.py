@@ -23,7 +23,9 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into; made when it does not exist.")],
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty; files of the same names are replaced.")] = False,
 ) -> None:
-    """Write a small working deployment: settings, a contract, policies, identities.
+    """Write a small working deployment into a folder.
+
+    It holds settings, a contract, policies with cases, and identities; it is the one that `portreeve demo` plays.
 
     Example: portreeve init my-gateway && cd my-gateway && portreeve check
     """
@@ -43,7 +45,8 @@ In another terminal, in the same folder:
   curl -i -H "Authorization: Bearer $(portreeve token support-bot)" http://127.0.0.1:8080/tools/tickets/tickets
   portreeve log tail
 
-The tools in gateway.toml are examples on this machine: point their `url` at your own services. To see everything at work: portreeve demo"""
+The tools in gateway.toml are examples on this machine, so calls end in 502 until you point their `url` at your own services.
+To see everything at work first: portreeve demo"""
     )
 
 

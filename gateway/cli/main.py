@@ -17,6 +17,7 @@ from gateway.cli.identity import env, headers, identity, token
 from gateway.cli.init import init
 from gateway.cli.log import app as log
 from gateway.cli.output import print_problems
+from gateway.cli.policy import app as policy
 from gateway.cli.run import RUN_CONTEXT, run
 from gateway.cli.serve import serve
 from gateway.errors import Problem, Problems, Refusal
@@ -63,6 +64,7 @@ def _options(
 for _command in (demo, init, check, serve, config, token, env, headers):
     app.command()(_command)
 app.command(context_settings=dict(RUN_CONTEXT))(run)
+app.add_typer(policy, name="policy")
 app.add_typer(identity, name="identity")
 app.add_typer(log, name="log")
 
