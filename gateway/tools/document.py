@@ -30,6 +30,7 @@ _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WIDE = "does not fit in 64 bits"  # all that the strict JSON reader has against a bound such as 9223372036854775807000
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
 
@@ -81,6 +82,8 @@ def parse_json(raw: bytes, file: str) -> Document:
     try:
         value = loads(raw, depth_max=DEPTH_MAX, members_max=NODES_MAX)
     except JsonError as error:
+        if _WIDE in str(error):
+            return parse_yaml(raw, file)
         line = getattr(error.__cause__, "lineno", 0)
         raise Problem("contract_syntax", f"{error}", file=file, line=line, remedy="write plain JSON, each key once") from error
     lines: dict[Place, int] = {}
@@ -188,11 +191,9 @@ class _Tree:
             return None
         if text in _BOOLEANS:
             return _BOOLEANS[text]
-        if _INTEGER.fullmatch(text):
-            if len(text) > 20 or not INTEGER_MIN <= int(text) <= INTEGER_MAX:
-                raise self.fault("an integer does not fit in 64 bits", line, "write a smaller number, or quote it if it is a text")
+        if len(text) <= 20 and _INTEGER.fullmatch(text) and INTEGER_MIN <= int(text) <= INTEGER_MAX:
             return int(text)
-        if len(text) <= 64 and _NUMBER.fullmatch(text):
+        if _NUMBER.fullmatch(text):  # also an integer beyond 64 bits: generators write such bounds, and a bound may be rounded
             value = float(text)
             if math.isinf(value):
                 raise self.fault("a number is out of range", line, "write a smaller number, or quote it if it is a text")

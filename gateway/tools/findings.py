@@ -31,7 +31,12 @@ class Findings:
         return Problem(code, message, file=self.document.file, line=self.document.line(place), key=pointer(place), remedy=remedy)
 
     def add(self, code: str, message: str, place: Place, remedy: str) -> None:
-        self.problems.append(self.problem(code, message, place, remedy))
+        self.keep(self.problem(code, message, place, remedy))
+
+    def keep(self, problem: Problem) -> None:
+        """Add a problem once, however many operations refer to the schema that has it."""
+        if str(problem) not in map(str, self.problems):
+            self.problems.append(problem)
 
     def leave_out(self, what: str, why: Unsupported) -> None:
         """Note that `what` is not part of the contract as the gateway holds it."""

@@ -84,13 +84,13 @@ class OperationReader:
             try:
                 declared = self._path(template, item)
             except Problem as problem:
-                self.findings.problems.append(problem)
+                self.findings.keep(problem)
                 continue
             for operation in declared:
                 try:
                     self._operation(operation)
                 except Problem as problem:
-                    self.findings.problems.append(problem)
+                    self.findings.keep(problem)
 
     def _path(self, template: str, item: Json) -> list[_Declared]:
         names, segments = self._segments(template)

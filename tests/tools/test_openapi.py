@@ -167,6 +167,32 @@ def test_an_optional_parameter_that_cannot_be_held_to_is_left_out_with_a_note():
         assert "the query parameter a is left out" in notes(tool)[0]
 
 
+def test_names_that_cannot_be_told_apart_are_left_out():
+    def parameter(name: str, where: str, **members):
+        return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}, **members}
+
+    parameters = [parameter("id", "path"), parameter("query_id", "path"), parameter("id", "query")]
+    tool = tool_of({"paths": {"/{id}/{query_id}": {"get": {"operationId": "x", "parameters": parameters}}}})
+    assert list(tool.plans["x"].operation.input_schema["properties"]) == ["id", "query_id"]
+    assert "two arguments would be called query_id" in notes(tool)[0]
+    body = operation_taking({"type": "array", "items": {"type": "string"}}, parameters=[parameter("body", "query")])
+    assert "a parameter is called body, too" in notes(body)[0]
+    assert body.plans == {}
+
+
+def test_a_list_in_a_path_is_left_out_with_its_operation():
+    parameters = [{"name": "ids", "in": "path", "required": True, "schema": {"type": "array", "items": {"type": "string"}}}]
+    tool = tool_of({"paths": {"/{ids}": {"get": {"operationId": "x", "parameters": parameters}}}})
+    assert tool.plans == {}
+    assert "a list in a path is not read" in notes(tool)[0]
+
+
+def test_a_fault_in_a_shared_schema_is_one_problem():
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/s"}}}}
+    contract = {"paths": {f"/{n}": {"post": {"requestBody": body}} for n in "ab"}, "components": {"schemas": {"s": {"min_items": 1}}}}
+    assert [p.key for p in problems(contract)] == ["/components/schemas/s/min_items"]
+
+
 def test_an_operation_that_cannot_be_held_to_is_left_out_and_keeps_its_place():
     tool = query_taking({"type": "object"}, required=True)
     assert "x" not in tool.plans
