@@ -188,8 +188,10 @@ def test_a_list_in_a_path_is_left_out_with_its_operation():
 
 
 def test_a_fault_in_a_shared_schema_is_one_problem():
-    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/s"}}}}
-    contract = {"paths": {f"/{n}": {"post": {"requestBody": body}} for n in "ab"}, "components": {"schemas": {"s": {"min_items": 1}}}}
+    def body():
+        return {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/s"}}}}
+
+    contract = {"paths": {f"/{n}": {"post": {"requestBody": body()}} for n in "ab"}, "components": {"schemas": {"s": {"min_items": 1}}}}
     assert [p.key for p in problems(contract)] == ["/components/schemas/s/min_items"]
 
 
