@@ -99,7 +99,7 @@ def _annotation(policy: Policy, name: str, value: str) -> list[Problem]:
 
 def _problem(policy: Policy, code: str, message: str, remedy: str) -> Problem:
     piece = policy.piece
-    return Problem(code, f"{message}: {piece.show(piece.line)}", file=piece.file, line=piece.line, remedy=remedy)
+    return Problem(code, message, file=piece.file, line=piece.line, remedy=remedy)
 
 
 def obligations(permits: Iterable[Policy]) -> tuple[tuple[str, str], ...]:

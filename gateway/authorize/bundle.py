@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -104,7 +104,7 @@ def read_bundle(
     tools = list(tools)
     plans, source = describe(folder, operations, tools, identities)
     files = read(folder)
-    policies = build(folder.name, files, source)
+    policies = build(folder, files, source)
     problems = check_annotations(policies)
     findings = check_meaning(policies, source, plans=plans, tools=tools, identities=identities, today=today)
     problems += [p for p in findings if p.code not in WARNINGS]
@@ -150,13 +150,13 @@ def read(folder: Path) -> list[list[str]]:
     return [[name.as_posix(), _text(folder / name)] for name in names if name.parts[0] != CASES and not any(p.startswith(".") for p in name.parts)]
 
 
-def build(root: str, files: Iterable[Iterable[str]], source: SchemaSource) -> list[Policy]:
-    """Split, parse and validate. Raises Problems with file and line; `root` stands before the file names in them."""
+def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> list[Policy]:
+    """Split, parse and validate. Raises Problems with file and line; `root` is the folder of the files."""
     pieces: list[Piece] = []
     problems: list[Problem] = []
     for name, text in files:
         try:
-            pieces += split(f"{root}/{name}" if root else name, text)
+            pieces += split(str(root / name), text)
         except Problem as problem:
             problems.append(problem)
     if len(pieces) > POLICIES_MAX:
@@ -165,7 +165,7 @@ def build(root: str, files: Iterable[Iterable[str]], source: SchemaSource) -> li
         )
     if problems:
         raise Problems(problems)
-    trees = compile_policies(pieces, source)
+    trees = compile_policies(pieces, source, declared_in=str(root / DECLARED))
     return [Policy.of(piece, tree) for piece, tree in zip(pieces, trees, strict=True)]
 
 

@@ -84,7 +84,7 @@ def read_cases(folder: Path) -> list[Case]:
     """Every case in `cases/*.json`, in order. Raises Problem for a file that is not in the form described in policies/README.md."""
     found: list[Case] = []
     for path in sorted((folder / CASES).glob("*.json")):
-        name = f"{folder.name}/{CASES}/{path.name}"
+        name = str(path)
         try:
             text = path.read_text(encoding="utf-8")
             document = loads(text.encode(), members_max=MEMBERS_MAX)

@@ -41,8 +41,11 @@ _REMEDIES = (
 )
 
 
-def compile_policies(pieces: Sequence[Piece], source: SchemaSource) -> list[Mapping[str, Json]]:
-    """The policies as JSON trees, parsed and strictly validated. Raises Problems with file and line for everything that is wrong."""
+def compile_policies(pieces: Sequence[Piece], source: SchemaSource, *, declared_in: str = "") -> list[Mapping[str, Json]]:
+    """The policies as JSON trees, parsed and strictly validated. Raises Problems with file and line for everything that is wrong.
+
+    `declared_in` is the file of the declared part of the schema, for a fault in it.
+    """
     job = dumps({"pieces": [piece.text for piece in pieces], "generated": source.generated, "declared": source.declared})
     try:
         done = subprocess.run(
@@ -54,7 +57,7 @@ def compile_policies(pieces: Sequence[Piece], source: SchemaSource) -> list[Mapp
         raise Problems([_crash(pieces, done.stderr, f"ended its process (status {done.returncode})")])
     answer = loads_trusted(done.stdout)
     if answer["faults"]:
-        raise Problems([_fault(pieces, *fault) for fault in answer["faults"]])
+        raise Problems([_fault(pieces, declared_in, fault) for fault in answer["faults"]])
     return list(answer["trees"])
 
 
@@ -63,19 +66,18 @@ def _crash(pieces: Sequence[Piece], progress: bytes, what: str) -> Problem:
     if not numbers:
         return Problem("policy_compiler", f"the compiler of policies {what}", remedy="run `portreeve policy check` and report this")
     piece = pieces[int(numbers[-1])]
-    return Problem(
-        "policy_crashes_parser", f"reading this policy {what}: {piece.show(piece.line)}", file=piece.file, line=piece.line, remedy="simplify it"
-    )
+    return Problem("policy_crashes_parser", f"reading this policy {what}", file=piece.file, line=piece.line, remedy="simplify it")
 
 
-def _fault(pieces: Sequence[Piece], position: int, code: str, message: str) -> Problem:
+def _fault(pieces: Sequence[Piece], declared_in: str, fault: Sequence[Any]) -> Problem:
+    position, code, message = fault
     if position < 0:
-        remedy = "correct policies/schema.cedarschema; it may add types and actions, not change the generated ones"
-        return Problem(code, message[:500], file="policies/schema.cedarschema" if code == "schema_invalid" else "", remedy=remedy)
+        remedy = "correct schema.cedarschema; it may add types and actions, not change the generated ones"
+        return Problem(code, message[:500], file=declared_in, remedy=remedy)
     piece = pieces[position]
     line = _line(piece, message)
     remedy = next((text for words, text in _REMEDIES if words in message), "see policies/README.md")
-    return Problem(code, f"{message[:500]}: {piece.show(line)}", file=piece.file, line=line, remedy=remedy)
+    return Problem(code, message[:500], file=piece.file, line=line, remedy=remedy)
 
 
 def _line(piece: Piece, message: str) -> int:

@@ -128,4 +128,4 @@ def _problem(policy: Policy, code: str, message: str, about: str, remedy: str) -
     piece = policy.piece
     offset = piece.text.find(about) if about else 0
     line = piece.line_of(max(offset, 0))
-    return Problem(code, f"{message}: {piece.show(line)}", file=piece.file, line=line, key=policy.id, remedy=remedy)
+    return Problem(code, message, file=piece.file, line=line, key=policy.id, remedy=remedy)

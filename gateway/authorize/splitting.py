@@ -45,12 +45,6 @@ class Piece:
     def line_of(self, offset: int) -> int:
         return self.line + self.text.count("\n", 0, offset)
 
-    def show(self, line: int) -> str:
-        """The named line as written, shortened for a message."""
-        lines = self.text.split("\n")
-        number = line - self.line
-        return lines[number].strip()[:200] if 0 <= number < len(lines) else ""
-
 
 def split(file: str, text: str) -> list[Piece]:
     """Cut a file into its policies, in order. Raises Problem where it is not possible or not safe."""
@@ -102,5 +96,4 @@ def _refuse_unreadable(file: str, text: str) -> None:
 def _problem(code: str, message: str, spot: _Spot, remedy: str) -> Problem:
     line = spot.text.count("\n", 0, spot.offset) + 1
     column = spot.offset - spot.text.rfind("\n", 0, spot.offset)
-    shown = _BIDI.sub("?", _CONTROL.sub("?", spot.text.split("\n")[line - 1].strip()[:200]))
-    return Problem(code, f"{message} (column {column}): {shown}", file=spot.file, line=line, remedy=remedy)
+    return Problem(code, f"{message} (column {column})", file=spot.file, line=line, remedy=remedy)

@@ -140,7 +140,8 @@ def test_every_type_of_argument_reaches_policy():
 
 
 def test_facts_are_compared_in_canonical_form():
-    text = '@id("p") permit (principal, action == Action::"mail/send", resource);' + (
+    text = (
+        '@id("p") permit (principal, action == Action::"mail/send", resource);'
         '@id("f") forbid (principal, action == Action::"mail/send", resource) unless '
         '{ context.facts has to && ["example.com"].containsAll(context.facts.to.hosts) };'
     )

@@ -106,5 +106,5 @@ def test_what_is_derived_has_the_declared_type(kind, schema):
 
 def test_a_fact_needs_a_known_kind_and_a_text():
     for kind, schema in (("colour", {"type": "string"}), ("path", {"type": "integer"}), ("host", {})):
-        with pytest.raises(ValueError, match="fact|read"):
+        with pytest.raises(ValueError, match=r"fact|read"):
             fact_type(kind, shape_of(schema))

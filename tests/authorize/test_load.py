@@ -33,9 +33,9 @@ def test_files_are_read_in_the_order_of_their_names_and_below_folders(tmp_path):
     (folder / "team" / "a.cedar").write_text('@id("three") permit (principal, action in Action::"read", resource);')
     bundle = load(folder, b='@id("two") permit (principal, action in Action::"read", resource);', a=PERMIT_ALL)
     assert [(p.id, p.piece.file) for p in bundle.library.policies] == [
-        ("all", "policies/a.cedar"),
-        ("two", "policies/b.cedar"),
-        ("three", "policies/team/a.cedar"),
+        ("all", str(folder / "a.cedar")),
+        ("two", str(folder / "b.cedar")),
+        ("three", str(folder / "team" / "a.cedar")),
     ]
 
 
@@ -67,7 +67,7 @@ def test_every_finding_of_a_step_is_reported_with_its_place(tmp_path):
         (5, "policy_invalid"),
         (6, "policy_syntax"),
     }
-    assert all(p.file == "policies/rules.cedar" and p.remedy for p in found)
+    assert all(p.file == str(tmp_path / "policies" / "rules.cedar") and p.remedy for p in found)
 
 
 def test_annotations_are_a_closed_vocabulary(tmp_path):
@@ -143,7 +143,7 @@ def test_a_bundle_whose_cases_fail_does_not_load(tmp_path):
     assert load(folder, PERMIT_ALL).policy_count == 1
     (folder / "cases" / "a.json").write_bytes(b'{"cases": [\n' + dumps(good) + b",\n" + dumps(bad) + b"]}")
     found = faults(folder)
-    assert [(p.code, p.file, p.line) for p in found] == [("case_failed", "policies/cases/a.json", 3)]
+    assert [(p.code, p.file, p.line) for p in found] == [("case_failed", str(folder / "cases" / "a.json"), 3)]
     assert "decision is 'allow' (by all), expected 'deny'" in found[0].message
 
 
@@ -174,7 +174,7 @@ def test_what_the_security_team_declares_is_joined_and_cannot_replace_what_is_ge
     bundle = load(folder, PERMIT_ALL + '@id("r") permit (principal, action in [Action::"custom/op", Action::"tickets/get_ticket"], resource);')
     assert isinstance(ask(bundle, "tickets/get_ticket", {"ticket_id": "1"}), Permit)
     (folder / "schema.cedarschema").write_text("entity Agent;")
-    assert [(p.code, p.file) for p in faults(folder)] == [("schema_invalid", "policies/schema.cedarschema")]
+    assert [(p.code, p.file) for p in faults(folder)] == [("schema_invalid", str(folder / "schema.cedarschema"))]
     (folder / "schema.cedarschema").write_text("entity ((((")
     assert [p.code for p in faults(folder)] == ["schema_invalid"]
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -8,7 +7,7 @@ from gateway.authorize.engine import evaluate, parse_schema
 from gateway.authorize.slices import project
 from gateway.canonical import dumps
 
-from .world import NOW_US, AGENTS, OPERATIONS, Facts, ask, identity, invocation, quick
+from .world import AGENTS, NOW_US, OPERATIONS, Facts, ask, identity, invocation, quick
 
 PRINCIPALS = [
     "principal",

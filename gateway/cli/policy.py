@@ -1,0 +1,193 @@
+"""`portreeve policy`: check, test and look at the policies of a deployment without starting it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.authorize.bundle import Bundle, describe, read_bundle
+from gateway.authorize.cases import Finding, read_cases, run_cases
+from gateway.authorize.engine import parse_schema
+from gateway.authorize.policy import Policy
+from gateway.authorize.schema import SchemaSource
+from gateway.call import Operation
+from gateway.canonical import dumps
+from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
+from gateway.config.load import load
+from gateway.config.model import Settings
+from gateway.errors import Problem, Problems
+from gateway.identities import Identities, load_identities
+from gateway.tools.catalogue import Catalogue
+
+app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
+
+Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployment:
+    """What policies of a deployment are about."""
+
+    settings: Settings
+    operations: tuple[Operation, ...]
+    identities: Identities
+
+    @classmethod
+    def read(cls, folder: Path) -> _Deployment:
+        settings = load(folder)
+        return cls(settings, tuple(Catalogue.load(settings).operations()), load_identities(settings.identities))
+
+    def bundle(self) -> Bundle:
+        return read_bundle(
+            self.settings.policies, self.operations, self.settings.tools.values(), self.identities, today=dt.datetime.now(tz=dt.UTC).date()
+        )
+
+    def schema(self) -> SchemaSource:
+        return describe(self.settings.policies, self.operations, list(self.settings.tools.values()), self.identities)[1]
+
+
+@app.command()
+def check(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = False) -> None:
+    """Parse, validate and lint every policy, then run the cases. Exits with 1 when something is wrong.
+
+    Example: portreeve policy check
+    """
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    summary = ""
+    try:
+        deployment = _Deployment.read(folder)
+        bundle = deployment.bundle()
+        warnings = bundle.warnings
+        findings = list(run_cases(bundle, read_cases(deployment.settings.policies)))
+        problems = tuple(f.problem for f in findings if f.wrong)
+        summary = f"{plural(bundle.policy_count, 'policy')}, {plural(len(findings), 'case')}, {plural(len(bundle.plans), 'operation')}"
+    except Problems as found:
+        problems = tuple(found.problems)
+    except Problem as found:
+        problems = (found,)
+    passed = not problems and not (strict and warnings)
+    if as_json:
+        print_json(
+            {"ok": passed, "summary": summary, "problems": [problem_json(p) for p in problems], "warnings": [problem_json(w) for w in warnings]}
+        )
+    else:
+        print_problems(warnings, style="yellow")
+        print_problems(problems)
+        counts = ", ".join(plural(len(found), noun) for found, noun in ((problems, "problem"), (warnings, "warning")) if found)
+        print_ticks([(passed, "policies", ": ".join(part for part in (counts, summary) if part))])
+    if not passed:
+        raise typer.Exit(1)
+
+
+@app.command("test")
+def run_tests(words: Names = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
+    """Run the cases of policies/cases/*.json and show each with its decision. Exits with 1 when one is not as expected.
+
+    Example: portreeve policy test refund
+    """
+    deployment = _Deployment.read(folder)
+    cases = [case for case in read_cases(deployment.settings.policies) if not words or any(word in case.name for word in words)]
+    findings = list(run_cases(deployment.bundle(), cases))
+    failed = [finding for finding in findings if finding.wrong]
+    if as_json:
+        print_json({"ok": not failed, "cases": [_case_json(finding) for finding in findings]})
+    else:
+        rows = [("FAILED" if f.wrong else "ok", f.case.name, f.decision or "-", ", ".join(f.reasons) or "-") for f in findings]
+        print_table(("", "case", "decision", "because of"), rows)
+        print()
+        print_problems(finding.problem for finding in failed)
+        print(f"{plural(len(findings), 'case')}, {len(failed)} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _case_json(finding: Finding) -> dict[str, object]:
+    return {
+        "name": finding.case.name,
+        "file": finding.case.file,
+        "line": finding.case.line,
+        "ok": not finding.wrong,
+        "wrong": finding.wrong,
+        "decision": finding.decision,
+        "reasons": finding.reasons,
+        "code": finding.code,
+    }
+
+
+@app.command()
+def schema(
+    folder: Folder = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print Cedar's JSON form, as editors take it.")] = False,
+    action: Annotated[str, typer.Option("--action", help="Only this operation, such as tickets/create_refund.")] = "",
+) -> None:
+    """Print what policies can be about: types, operations, arguments. Generated from contracts, tools and identities.
+
+    Example: portreeve policy schema --action tickets/create_refund
+    """
+    source = _Deployment.read(folder).schema()
+    generated = source.generated
+    if action:
+        actions = generated[""]["actions"]
+        if "appliesTo" not in actions.get(action, {}):
+            known = ", ".join(sorted(name for name, kind in actions.items() if "appliesTo" in kind))
+            raise Problem("unknown_operation", f"there is no operation {action}", remedy=f"name one of: {known}")
+        chosen = {parent["id"]: {} for parent in actions[action]["memberOf"]} | {action: actions[action]}
+        generated = {"": {**generated[""], "actions": chosen}}
+    if as_json:
+        print(json.dumps(generated, indent=2, ensure_ascii=False))
+        return
+    print(str(parse_schema(dumps(generated).decode())).replace("__cedar::", "").strip())
+    if source.declared.strip() and not action:
+        print(f"\n// from schema.cedarschema\n{source.declared.strip()}")
+
+
+@app.command("list")
+def list_policies(words: Names = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
+    """List the policies with effect, scope and place.
+
+    Example: portreeve policy list refund
+    """
+    bundle = _Deployment.read(folder).bundle()
+    found = [policy for policy in bundle.library.policies if not words or any(word in policy.id for word in words)]
+    if as_json:
+        print_json({"digest": bundle.digest, "engine": bundle.engine, "policies": [_policy_json(policy) for policy in found]})
+        return
+    rows = [(policy.id, _effect(policy), *_scope(policy), _place(policy)) for policy in found]
+    print_table(("policy", "effect", "who", "what", "where", "file"), rows)
+    print(f"\n{plural(len(found), 'policy')}, bundle {bundle.digest}")
+
+
+def _effect(policy: Policy) -> str:
+    held = " after approval" if "require_approval" in policy.annotations else ""
+    return f"{policy.effect}{held}{' (shadow)' if policy.shadow else ''}"
+
+
+def _scope(policy: Policy) -> tuple[str, str, str]:
+    def words(key: tuple[str, str, str] | None) -> str:
+        return "any" if key is None else f"any {key[1]}" if key[0] == "is" else key[2] if key[0] == "==" else f"in {key[2]}"
+
+    return words(policy.principal), ", ".join(key[2] if key else "any" for key in policy.actions), words(policy.resource)
+
+
+def _place(policy: Policy) -> str:
+    return f"{Path(policy.piece.file).name}:{policy.piece.line}"
+
+
+def _policy_json(policy: Policy) -> dict[str, object]:
+    return {
+        "id": policy.id,
+        "effect": policy.effect,
+        "annotations": dict(policy.annotations),
+        "file": policy.piece.file,
+        "line": policy.piece.line,
+        "text": policy.piece.text,
+    }
