@@ -74,6 +74,6 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
             raise Problem("duplicate_key", "is written twice", file=str(path), line=second.line, key=".".join(second.key), remedy=remedy) from None
         message = str(error)
         where = _WHERE.search(message)
-        line = int(where[1]) if where and where[1] else text.count("\n") + 1 if where else 0
+        line = int(where[1]) if where and where[1] else text.rstrip().count("\n") + 1 if where else 0
         remedy = 'write it as TOML: key = "text", key = 12, key = true, key = ["a", "b"], [table]'
         raise Problem("toml_syntax", f"is not TOML: {_WHERE.sub('', message).lower()}", file=str(path), line=line, remedy=remedy) from None

@@ -25,7 +25,7 @@ def test_what_cannot_be_read_is_a_problem(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("a = 1\nb = hunter2\n", 2), ("a = 1\n\nb = 'hunter2\n", 3), ("a = [\n'hunter2',\n", 3), ("hunter2\n", 1)]
+    ("text", "line"), [("a = 1\nb = hunter2\n", 2), ("a = 1\n\nb = 'hunter2\n", 3), ("a = [\n'hunter2',\n", 2), ("hunter2\n", 1)]
 )
 def test_a_fault_of_the_syntax_has_its_line_and_quotes_nothing(tmp_path, text, line):
     path = tmp_path / "a.toml"
