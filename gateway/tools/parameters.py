@@ -116,9 +116,13 @@ def coerce(text: str, parameter: Parameter) -> Json:
             return text == "true"
     elif _NUMBER.fullmatch(text):
         try:
-            return loads(text.encode("ascii"))
+            number = loads(text.encode("ascii"))
         except JsonError as error:
             raise Refusal("contract_violation", "is a number out of range", pointer=pointer((parameter.argument,))) from error
+        # A path or header goes upstream as it came: `50.000000000000000001` must not be 50 to policy and more to the upstream.
+        if parameter.place in {"query", "form"} or _encoded(number) == text:
+            return number
+        raise Refusal("contract_violation", "must be a number in its shortest form", pointer=pointer((parameter.argument,)))
     raise Refusal("contract_violation", f"must be of type {kind}", pointer=pointer((parameter.argument,)))
 
 

@@ -65,6 +65,14 @@ def test_what_goes_upstream_is_written_from_the_values():
     assert arguments == {"a": 1000.0, "b c": "x+y&z=ü~"}
 
 
+@pytest.mark.parametrize("place", ["path", "header"])
+def test_a_number_that_is_not_written_anew_must_be_what_policy_sees(place):
+    declared = Parameter("a", "a", place, "number")
+    assert [coerce(text, declared) for text in ("50", "50.5", "-0.25")] == [50, 50.5, -0.25]
+    for text in ("50.000000000000000001", "1e3", "50.50", "0.1000000000000000055511151231257827"):
+        assert refusal(coerce, text, declared).pointer == "/a"
+
+
 def test_a_parameter_that_is_no_list_stands_once():
     found = refusal(take_pairs, [("a", "1"), ("a", "2")], {"a": parameter()}, {})
     assert (found.code, found.pointer) == ("contract_violation", "/a")
