@@ -12,11 +12,10 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
-from typing import Any
 
 from gateway.authorize import Bundle, decide
 from gateway.call import (
@@ -38,7 +37,7 @@ from gateway.call import (
 )
 from gateway.canonical import Json
 from gateway.config.model import Settings
-from gateway.errors import Refusal
+from gateway.errors import OutcomeStatus, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
 from gateway.identify import Verifier
@@ -47,6 +46,7 @@ from gateway.metrics import Metrics
 from gateway.record import Log
 from gateway.record.bodies import call_body, result_body
 from gateway.refusals import RefusalSummary
+from gateway.streaming import RecordedStream
 from gateway.tools.catalogue import Catalogue
 
 
@@ -173,9 +173,14 @@ class _Journey:
     def _reply(self, answer: Answer) -> Reply:
         assert self.receipt
         if isinstance(answer.body, bytes):
-            self.finish(_status_of(answer), answer, len(answer.body))
+            self._finish(_status_of(answer), answer, len(answer.body))
             return Reply(answer.status, answer.headers, answer.body, self.receipt)
-        return Reply(answer.status, answer.headers, _RecordedStream(self, answer, answer.body), self.receipt)
+
+        def ended(bytes_down: int, refusal: Refusal | None, whole: bool) -> None:  # noqa: FBT001 - the shape of Ended
+            status = _status_of(answer) if whole else refusal.outcome if refusal else "cancelled"
+            self._finish(status, answer, bytes_down, refusal=refusal, code="" if whole else "client_gone")
+
+        return Reply(answer.status, answer.headers, RecordedStream(answer.body, ended), self.receipt)
 
     async def refused(self, refusal: Refusal) -> Refused:
         """End the call with a refusal: by its own record when the caller is known, in the summary when not."""
@@ -192,7 +197,7 @@ class _Journey:
         elif self.receipt is None:
             return await self._unrecorded(refusal)
         else:
-            self.finish(refusal.outcome, None, 0, refusal=refusal)
+            self._finish(refusal.outcome, None, 0, refusal=refusal)
         return Refused(refusal, self.call.id, self.receipt)
 
     async def _unrecorded(self, refusal: Refusal) -> Refused:
@@ -211,16 +216,16 @@ class _Journey:
             self.writing.add_done_callback(self._abandoned_after_write)
         else:
             read = self.invocation is not None and self.invocation.operation.effect == "read"
-            self.finish("cancelled" if read or self.credential is None else "unknown", None, 0, code="client_gone")
+            self._finish("cancelled" if read or self.credential is None else "unknown", None, 0, code="client_gone")
 
     def _abandoned_after_write(self, written: asyncio.Future[Receipt]) -> None:
         if not written.cancelled() and written.exception() is None:
             self.receipt = written.result()
-            self.finish("refused", None, 0, code="client_gone")
+            self._finish("refused", None, 0, code="client_gone")
         else:
             self._over("none", "client_gone")
 
-    def finish(self, status: Any, answer: Answer | None, bytes_down: int, *, refusal: Refusal | None = None, code: str = "") -> None:
+    def _finish(self, status: OutcomeStatus, answer: Answer | None, bytes_down: int, *, refusal: Refusal | None = None, code: str = "") -> None:
         """Write the one `result` record of an allowed call. It is not waited for: a lost one reads as `unknown` after a crash."""
         if self.over:
             return
@@ -264,40 +269,7 @@ class _Journey:
         self.mark = now
 
 
-class _RecordedStream(AsyncGenerator[bytes, None]):
-    """An answer's stream that writes the result record when it ends, breaks or is closed, even if it was never started."""
-
-    def __init__(self, journey: _Journey, answer: Answer, chunks: AsyncGenerator[bytes, None]) -> None:
-        self._journey = journey
-        self._answer = answer
-        self._chunks = chunks
-        self._bytes_down = 0
-
-    async def asend(self, value: None) -> bytes:
-        try:
-            chunk = await self._chunks.asend(value)
-        except StopAsyncIteration:
-            self._journey.finish(_status_of(self._answer), self._answer, self._bytes_down)
-            raise
-        except Refusal as refusal:
-            self._journey.finish(refusal.outcome, self._answer, self._bytes_down, refusal=refusal)
-            raise
-        except asyncio.CancelledError:
-            self._journey.finish("cancelled", self._answer, self._bytes_down, code="client_gone")
-            raise
-        self._bytes_down += len(chunk)
-        return chunk
-
-    async def athrow(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> bytes:
-        self._journey.finish("cancelled", self._answer, self._bytes_down, code="client_gone")
-        return await self._chunks.athrow(typ, val, tb)
-
-    async def aclose(self) -> None:
-        self._journey.finish("cancelled", self._answer, self._bytes_down, code="client_gone")
-        await self._chunks.aclose()
-
-
-def _status_of(answer: Answer) -> str:
+def _status_of(answer: Answer) -> OutcomeStatus:
     return "ok" if answer.status < 400 else "error"
 
 
