@@ -24,7 +24,6 @@ _NEVER = {
     0x3B: "an encoded semicolon",
     0x3F: "an encoded question mark",
     0x5C: "an encoded backslash",
-    0x7F: "an encoded control character",
 }
 _BLANK = {"Zs", "Zl", "Zp", "Cf"}
 """Unicode categories that are invisible at the end of a name: spaces and format characters such as U+200B."""
@@ -49,8 +48,8 @@ def canonical(raw: bytes, *, encoded_slash: bool = False, semicolon: bool = Fals
         byte = int(escape[1], 16)
         if byte in _UNRESERVED:
             return bytes((byte,))
-        if byte < 0x20 or byte in _NEVER:
-            _refuse(_NEVER.get(byte, "an encoded control character"))
+        if byte in _NEVER:
+            _refuse(_NEVER[byte])
         if byte == 0x2F and not encoded_slash:
             _refuse("an encoded slash")
         return escape[0].upper()

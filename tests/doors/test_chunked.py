@@ -52,6 +52,16 @@ def test_whole_bodies_read_the_same_to_another_parser_and_cuts_change_no_verdict
         assert connection.trailing_data[0] == rest
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [b"5;a=b\r\nhello\r\n", b"5;\r\n", b"5\nhello\r\n", b"5 \r\n", b"0\r\nX: 1\r\n\r\n", b"5\r\nhello\n", b"000000005\r\n", b"\r\n", b"5\r\r\n"],
+)
+def test_nothing_but_sizes_data_and_line_ends_is_taken(raw):
+    for cut in range(len(raw)):
+        with pytest.raises(Refusal):
+            decode(raw, [cut])
+
+
 def test_many_small_chunks_are_taken_and_endless_ones_are_not():
     assert decode(b"1\r\nx\r\n" * SMALL_CHUNKS_MAX, [])[0] == b"x" * SMALL_CHUNKS_MAX
     with pytest.raises(Refusal):
