@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from gateway.cli.demo.agents import Answer
-from gateway.cli.demo.scenes import Play
+from gateway.cli.demo.command import _whole
+from gateway.cli.demo.scenes import Play, nothing_arrived
 from gateway.cli.demo.show import Line, Screen, as_expected
 from gateway.cli.demo.stage import Stage, StageError, first_line, running
 
@@ -81,6 +82,24 @@ def test_an_unexpected_answer_is_shown_as_such():
     line = play.refused("agent", "what it tried", Answer(200, {}, b"{}"), 403, "denied")
     assert line.differed == "200 , not 403 denied"
     assert not as_expected([line])
+
+
+def test_a_refused_call_that_reached_the_service_is_not_as_expected():
+    refused = Line("agent", "what it tried", "403 denied", "", "refused")
+    assert nothing_arrived(refused, 0) == refused
+    assert nothing_arrived(refused, 1).differed == "1 calls reached the service"
+
+
+async def test_a_scene_that_breaks_off_is_a_line_that_was_not_expected(tmp_path):
+    async def scene(play):
+        yield Line("agent", "first", "200", "", "allowed")
+        raise ConnectionRefusedError("nobody is there")
+
+    (tmp_path / "gateway.log").write_text("the log's disk is full\n")
+    play = Play(Stage(tmp_path, tmp_path, {}, "", "", {}), agents=None)
+    lines = [line async for line in _whole("A title", scene, play)]
+    assert [line.who for line in lines] == ["agent", "demo"]
+    assert "nobody is there; the gateway said last: the log's disk is full" in lines[1].differed
 
 
 def test_a_demo_that_showed_nothing_did_not_succeed():

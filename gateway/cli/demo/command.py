@@ -9,17 +9,19 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
 
+import httpx2
 import typer
 from rich.console import Console
 
 from gateway.cli.demo.aftermath import what_the_log_proves
 from gateway.cli.demo.agents import Agents
-from gateway.cli.demo.scenes import SCENES, SUPPORT, Play
+from gateway.cli.demo.scenes import SCENES, SUPPORT, Play, Scene
 from gateway.cli.demo.show import Line, Screen, as_expected, as_json
-from gateway.cli.demo.stage import Stage, StageError, open_stage
+from gateway.cli.demo.stage import Stage, StageError, last_words, open_stage
 
 EXIT_INTERRUPTED = 130
 
@@ -71,11 +73,22 @@ async def _play(play: Play, screen: Screen) -> list[Line]:
     screen.head()
     for title, scene in [*SCENES, ("What the log proves", what_the_log_proves)]:
         screen.title(title)
-        async with contextlib.aclosing(scene(play)) as found:
+        async with contextlib.aclosing(_whole(title, scene, play)) as found:
             async for line in found:
                 lines.append(line)
                 screen.line(line)
     return lines
+
+
+async def _whole(title: str, scene: Scene, play: Play) -> AsyncGenerator[Line, None]:
+    """The scene's lines; when it breaks off, one more that says so, with what the gateway said last."""
+    try:
+        async with contextlib.aclosing(scene(play)) as found:
+            async for line in found:
+                yield line
+    except (httpx2.HTTPError, OSError, LookupError, ValueError) as error:
+        differed = f"{type(error).__name__}: {error}; the gateway said last: {last_words(play.stage.folder / 'gateway.log')}"
+        yield Line("demo", title, "broke off", "", "refused", differed)
 
 
 def _end_on_signals() -> None:

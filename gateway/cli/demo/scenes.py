@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Play:
 
 
 Scene = Callable[[Play], AsyncGenerator[Line, None]]
+"""Yields its lines as they happen."""
 
 
 async def without_the_gateway(play: Play) -> AsyncGenerator[Line, None]:
@@ -175,7 +177,7 @@ def nothing_arrived(line: Line, arrived: int) -> Line:
     """The same line, but not as expected when a refused call reached the upstream."""
     if not arrived:
         return line
-    return Line(line.who, line.tried, line.answer, line.why, line.kind, f"{arrived} refused calls reached the service")
+    return replace(line, differed=f"{line.differed}; {arrived} calls reached the service".lstrip("; "))
 
 
 def with_tries(line: Line, log_folder: Path, n: int | None) -> Line:
@@ -183,7 +185,7 @@ def with_tries(line: Line, log_folder: Path, n: int | None) -> Line:
     tries = [] if n is None else result_record(log_folder, n)["tries"]
     differed = line.differed or ("" if len(tries) == 3 else f"{len(tries)} tries in the log, not 3")
     why = "a read may be repeated: " + ", ".join(f"{one['s']} in {one['ms']} ms" for one in tries)
-    return Line(line.who, line.tried, line.answer, why, line.kind, differed)
+    return replace(line, why=why, differed=differed)
 
 
 SCENES: list[tuple[str, Scene]] = [
