@@ -63,7 +63,7 @@ def print_report(report: Report, folder: Path, pin: Path | None) -> None:
     verdicts = {0: ("ok", "green"), 1: ("TAMPERED", "red"), 3: ("INCOMPLETE", "yellow"), 4: ("NOT PROVEN", "red")}
     name, style = verdicts.get(report.exit_code, ("FAILED", "red"))
     print(f"{styled(name, style, sys.stdout)}  {printable(report.message)}")
-    rate = f", {report.size / report.elapsed_s:,.0f} records/s" if report.elapsed_s > 0.01 else ""
+    rate = f", {report.size / report.elapsed_s:,.0f} records/s" if report.size >= 10_000 and report.elapsed_s else ""
     rows = [("log", f"{report.origin}  ({folder})"), ("looked at", f"{report.size:,} records in {plural(report.segments, 'segment')}")]
     if report.level != "chain":
         rows.append(("signed", f"{report.signed:,} records, by {plural(report.checkpoints, 'checkpoint')}"))

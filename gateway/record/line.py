@@ -15,6 +15,7 @@ from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
 from gateway.record.tree import leaf_hash
 
 FORMAT = "portreeve-log/v1"
+NOT_NEXT = "it does not follow from the record before: one of the two was changed, or what stood between them is gone"
 LINE_BYTES_MAX = 65_535
 """Without the newline: what a C2SP tlog-tiles entry bundle can hold."""
 HEAD_BYTES_MAX = len('{"n":,"prev":"","t":') + 20 + 64 + 20
@@ -85,7 +86,7 @@ def parse(line: bytes, n: int, prev: str, t_min: int = 0) -> dict[str, Json]:
     except (JsonError, TypeError, KeyError, AttributeError, ValueError) as error:
         raise BrokenLine("not a record") from error
     if not line.startswith(head):
-        raise BrokenLine("its first members are not the n, prev, t and k of this place")
+        raise BrokenLine(NOT_NEXT)
     if not same:
         raise BrokenLine("not in the one form that a record has")
     if t < t_min:

@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.canonical import Json, digest, loads_trusted
 from gateway.errors import Problem
 from gateway.record.folder import LogFolder, replace, sync_folder
-from gateway.record.line import HEAD_MEMBERS, BrokenLine, genesis
+from gateway.record.line import HEAD_MEMBERS, NOT_NEXT, BrokenLine, genesis
 from gateway.record.notary import newest_checkpoint
 from gateway.record.note import BadNote, Checkpoint, NoteKey
 from gateway.record.tree import Frontier, leaf_hash
@@ -120,7 +120,7 @@ def _take(found: Standing, line: bytes, first: int) -> None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenLine("not a record") from error
     if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (n, found.prev.hex().encode())) or type(t) is not int or t < found.t:
-        raise BrokenLine("it does not follow from the record before")
+        raise BrokenLine(NOT_NEXT)
     found.prev = leaf_hash(line)
     found.tree.push(found.prev)
     found.t = t

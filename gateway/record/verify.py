@@ -17,7 +17,7 @@ from gateway.errors import Problem
 from gateway.record.content import Content
 from gateway.record.folder import LogFolder
 from gateway.record.folder import replace as replace_file
-from gateway.record.line import LINE_BYTES_MAX, BrokenLine, genesis, parse
+from gateway.record.line import LINE_BYTES_MAX, NOT_NEXT, BrokenLine, genesis, parse
 from gateway.record.notary import notes_in
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.objects import ObjectMissing
@@ -238,7 +238,7 @@ class _Look:
 
     def _take_link(self, line: bytes) -> None:
         if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (self.size, self.prev.hex().encode())) or len(line) > LINE_BYTES_MAX:
-            raise BrokenLine("it does not follow from the record before")
+            raise BrokenLine(NOT_NEXT)
         self.prev = leaf_hash(line)
 
     def _take_leaf(self, line: bytes) -> None:

@@ -180,12 +180,26 @@ async def test_records_and_checkpoints_of_another_log_do_not_pass_for_this_one(l
 
 
 def test_a_missing_segment_is_incomplete_wherever_it_stood(log):
-    for path in files(log):
+    *earlier, last = files(log)
+    for path in earlier:
         sound = path.read_bytes()
         path.unlink()
-        assert verified(log).exit_code in {1, 3}
+        report = verified(log)
+        assert report.exit_code == 3
+        assert report.first_bad == int(path.stem)
         path.write_bytes(sound)
+    sound = last.read_bytes()
+    last.unlink()
+    assert verified(log).exit_code == 1  # nothing but the checkpoint says that there was more
+    last.write_bytes(sound)
     assert verified(log).ok
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_segment_under_another_number_is_found(log, by):
+    path = files(log)[1]
+    path.rename(path.with_name(f"{int(path.stem) + by:020d}.jsonl"))
+    assert verified(log, level="chain").exit_code in {1, 3}
 
 
 def test_a_missing_object_is_incomplete_and_a_changed_one_is_tampered(log):
@@ -280,7 +294,9 @@ def test_checkpoints_that_go_back_in_size_are_found(log):
     notes = path.read_bytes().split(f"{ORIGIN}\n".encode())[1:]
     assert len(notes) > 2
     path.write_bytes(b"".join(f"{ORIGIN}\n".encode() + note for note in [notes[1], notes[0], *notes[2:]]))
-    assert not verified(log).ok
+    report = verified(log)
+    assert report.exit_code == 1
+    assert "goes back" in report.message
 
 
 def test_a_line_without_end_does_not_fill_the_memory(log):
