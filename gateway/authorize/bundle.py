@@ -32,9 +32,10 @@ CASES = "cases"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A seat with what a decision needs besides: the operation's plan and the entity slice as it is recorded."""
+    """A seat with what a decision needs besides: the operation's plan, and principal, action, resource and entities as they are recorded."""
 
     plan: Plan
+    names: tuple[str, str, str]
     seat: Seat
     entities: Blob
 
@@ -84,7 +85,7 @@ class Bundle:
         principal = Uid("Agent", agent)
         entities = Blob.of(dumps([*self._entities[principal], *self._entities[plan.resource]]))
         seat = self.library.seat(principal, plan.action, plan.resource, entities.data, projected=self.projected)
-        return Place(plan, seat, entities)
+        return Place(plan, (str(principal), str(plan.action), str(plan.resource)), seat, entities)
 
 
 def read_bundle(

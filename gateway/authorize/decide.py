@@ -16,10 +16,10 @@ _NO_ENTITIES = Blob.of(b"[]")
 def decide(bundle: Bundle, invocation: Invocation, identity: Identity, facts: Facts) -> Verdict:
     """Allow, deny, or hold for approval. Nothing but a clean allow of the engine becomes a Permit."""
     context = surroundings(invocation, identity, facts)
-    seat = bundle.seat(identity.agent, invocation.operation.action)
+    place = bundle.seat(identity.agent, invocation.operation.action)
     judgement: Judgement
     shadow: tuple[str, ...] = ()
-    if seat is None:
+    if place is None:
         known = invocation.operation.action in bundle.plans
         context |= stop("unknown_agent" if known else "unknown_operation")
         judgement = _stopped(context)
@@ -28,20 +28,21 @@ def decide(bundle: Bundle, invocation: Invocation, identity: Identity, facts: Fa
         judgement = _stopped(context)
     else:
         try:
-            context |= seat.plan.typed(invocation.arguments)
+            context |= place.plan.typed(invocation.arguments)
         except Unrepresentable as error:
             context |= stop("unrepresentable", f"{error.pointer or '/'}: {error.why}")
             judgement = _stopped(context)
         else:
-            evaluation = seat.seat.evaluate(context)
+            evaluation = place.seat.evaluate(context)
             judgement = judge(evaluation, bundle.library.by_id)
-            shadow = seat.seat.shadow(context, evaluation) if bundle.has_shadow else ()
+            shadow = place.seat.shadow(context, evaluation) if bundle.has_shadow else ()
+    principal, action, resource = place.names if place else _names(invocation, identity)
     basis = Basis(
-        principal=str(Uid("Agent", identity.agent)),
-        action=str(Uid("Action", invocation.operation.action)),
-        resource=str(Uid("Tool", invocation.operation.tool)),
+        principal=principal,
+        action=action,
+        resource=resource,
         context=dumps(context),
-        entities=seat.entities if seat else _NO_ENTITIES,
+        entities=place.entities if place else _NO_ENTITIES,
         policies=bundle.policies,
         schema=bundle.schema,
         engine=bundle.engine,
@@ -69,6 +70,11 @@ def _refusal(bundle: Bundle, basis: Basis, judgement: Judgement, context: dict[s
     if stopped_by["stop"] == "unrepresentable":
         return Deny("unrepresentable", basis, f"Policy cannot express the argument {detail}")
     return Deny("denied", basis, f"Calls are halted: {detail}")
+
+
+def _names(invocation: Invocation, identity: Identity) -> tuple[str, str, str]:
+    operation = invocation.operation
+    return str(Uid("Agent", identity.agent)), str(Uid("Action", operation.action)), str(Uid("Tool", operation.tool))
 
 
 def _stopped(context: dict[str, Json]) -> Judgement:

@@ -2,7 +2,8 @@
 
 Run as `python -m tests.benchmarks.policy`. Ten policies can apply to the measured call (fewer where the bundle is smaller); the others are about
 other operations and agents. `strict` shows policies the whole context; `projected` what they read, every call with another amount, so that
-nothing is remembered; `remembered` is the same call again. Each figure is the median of rounds; the last line is one JSON object.
+nothing is remembered; `remembered` is the same call again. Figures are CPU time, the median of rounds: a decision does no input or output, so what
+else runs on the machine should not count. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ def median_us(call, rounds: int, calls: int) -> float:
     call(0)
     figures = []
     for turn in range(rounds):
-        began = time.perf_counter()
+        began = time.process_time()
         for n in range(turn * calls, (turn + 1) * calls):
             call(n)
-        figures.append((time.perf_counter() - began) / calls * 1e6)
+        figures.append((time.process_time() - began) / calls * 1e6)
     return round(statistics.median(figures), 1)
 
 
@@ -93,9 +94,9 @@ def replayed_per_s(count: int, calls: int) -> float:
     blobs = {b.digest: b.data for v in verdicts[:1] for b in (v.basis.policies, v.basis.schema, v.basis.entities)}
     records = [loads(json.dumps({**authz_body(v.basis), "ctx": loads(v.basis.context)}).encode()) for v in verdicts]
     recompute(records[0], blobs.__getitem__)
-    began = time.perf_counter()
+    began = time.process_time()
     same = all(recompute(r, blobs.__getitem__)["decision"] == r["decision"] for r in records)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     if not same:
         raise SystemExit("a replayed decision differs")
     return round(calls / seconds)
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, to see that it works")
     quick = parser.parse_args().quick
     rounds, calls = (3, 50) if quick else (15, 200)
-    sizes = [(1, 1), (10, 1)] if quick else [(1, 1), (10, 1), (100, 1), (1_000, 1), (10_000, 1), (10, 1_000), (10, 10_000)]
+    sizes = [(1, 1), (10, 1), (1_000, 1)] if quick else [(1, 1), (10, 1), (100, 1), (1_000, 1), (10_000, 1), (10, 1_000), (10, 10_000)]
     print(f"{'policies':>9} {'agents':>7} {'strict us':>10} {'projected us':>13} {'remembered us':>14} {'load s':>7}")
     strict, projected, remembered = {}, {}, {}
     for count, agents in sizes:
