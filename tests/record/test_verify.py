@@ -158,6 +158,14 @@ def test_a_checkpoint_signed_by_another_key_fails(log):
     assert verify_folder(log / "log", keys=()).exit_code == 4
 
 
+def test_a_checkpoint_that_names_another_log_fails_whoever_signed_it(log):
+    sound = Checkpoint("gw.example/other", 9, b"\0" * 32)
+    (log / "log" / "checkpoint").write_bytes(NoteSigner.open(log / "keys").sign(ORIGIN, sound.text))
+    report = verified(log, level="chain")
+    assert report.exit_code == 4
+    assert "another log" in report.message
+
+
 async def test_records_and_checkpoints_of_another_log_do_not_pass_for_this_one(log, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(log / "keys", other / "keys")
