@@ -147,6 +147,20 @@ def test_a_form_with_two_readings_or_other_fields_is_refused(body: bytes, code: 
     assert (found.code, found.pointer) == (code, pointer)
 
 
+def test_a_body_declared_for_get_is_not_taken():
+    body = {"content": {"application/json": {"schema": {"properties": {"a": {"type": "string"}}}}}}
+    tool = tool_of({"paths": {"/x": {"get": {"operationId": "x", "requestBody": body}}}})
+    assert tool.plans["x"].operation.input_schema["properties"] == {}
+    assert refusal(tool, call("GET", "/x", body=b'{"a":"1"}')).detail == "this operation takes no body"
+
+
+def test_an_encoded_slash_is_for_tools_that_asked_for_it():
+    item = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}], "get": {"operationId": "x"}}
+    open_tool = tool_of({"paths": {"/projects/{id}": item}}, path_encoded_slash=True)
+    assert bind(open_tool, call("GET", "/projects/group%2Fproject")).arguments == {"id": "group/project"}
+    assert refusal(tool_of({"paths": {"/projects/{id}": item}}), call("GET", "/projects/group%2Fproject")).code == "path_refused"
+
+
 def test_an_opaque_body_is_streamed_unread_under_a_declared_type():
     tool = operation_taking({}, media="image/*", **{"x-portreeve-body": "opaque"})
     picture = SentBody(b"\x89PNG", chunked=True)
