@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.call import Reply, ToolCall
-from gateway.doors.connection import AHEAD_BYTES_MAX
+from gateway.doors.connection import AHEAD_BYTES_MAX, Connection
 from tests.doors.site import CLOSE, RECEIPT, Recorder, connect, get, open_site, post, read_head, statuses, talk
 
 
@@ -91,14 +91,41 @@ async def test_a_refusal_arrives_although_the_client_is_still_sending():
     assert statuses(answer) == [400]
 
 
-async def test_a_client_that_never_stops_sending_after_a_refusal_is_cut():
+async def test_a_client_that_never_stops_sending_after_its_answer_is_cut():
     recorder = Recorder()
-    async with open_site(recorder) as server, connect(server) as (_, writer), asyncio.timeout(20):
-        writer.write(b"\n")
-        while server.connections or not recorder.counted:
+    async with open_site(recorder, body_bytes_max=1) as server, connect(server) as (reader, writer), asyncio.timeout(20):
+        writer.write(post(b"Content-Length: 1000000000\r\n"))
+        assert statuses(await read_head(reader)) == [413]
+        while server.connections:
             writer.write(b"x" * 1000)
             await asyncio.sleep(0.01)
-    assert recorder.counted == ["malformed_request"]
+    assert recorder.refused == ["body_too_large"]
+
+
+class Stuck:
+    """A transport whose peer takes nothing."""
+
+    def __init__(self) -> None:
+        self.aborted = asyncio.Event()
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+async def test_a_peer_that_takes_nothing_is_cut_even_where_the_kernel_would_wait():
+    async with open_site(Recorder(), write_timeout_s=0.05) as server, asyncio.timeout(10):
+        transport = Stuck()
+        connection = Connection(server)
+        connection.connection_made(transport)
+        connection.pause_writing()
+        connection.resume_writing()
+        connection.pause_writing()
+        await transport.aborted.wait()
+        connection.connection_lost(None)
+    assert transport.aborted.is_set()
 
 
 async def test_far_too_many_connections_are_dropped_without_a_word():
