@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,10 +25,6 @@ SECONDS_MAX = 120
 """Far beyond what it takes: a hung demo must fail the test, a slow machine must not."""
 
 
-def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*DEMO, *arguments], check=False, capture_output=True, text=True, timeout=SECONDS_MAX, env={**os.environ, **environment})
-
-
 def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -44,7 +41,7 @@ def expect_nothing_left(shown: dict) -> None:
 
 @pytest.mark.slow
 def test_every_step_comes_out_as_expected_and_nothing_is_left_behind():
-    done = demo("--json")
+    done = subprocess.run([*DEMO, "--json"], check=False, capture_output=True, text=True, timeout=SECONDS_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
     shown = json.loads(done.stdout)
     assert shown["ok"]
@@ -55,26 +52,41 @@ def test_every_step_comes_out_as_expected_and_nothing_is_left_behind():
 
 
 @pytest.mark.slow
-def test_a_person_reads_it_on_80_columns_without_colour():
-    done = demo(COLUMNS="80")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "all as expected" in done.stdout
-    assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_kept_demo_clears_up_when_it_is_ended(number):
+def test_a_kept_demo_clears_up_when_it_is_told_to_end():
     with subprocess.Popen([*DEMO, "--keep", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         shown = json.loads(process.stdout.readline())
         assert all(is_running(child) for child in shown["processes"].values())
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 0, errors
     assert errors == ""
     expect_nothing_left(shown)
+
+
+@pytest.mark.slow
+def test_a_person_reads_it_on_80_columns_without_colour_and_copies_its_commands():
+    with subprocess.Popen(
+        [*DEMO, "--keep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"}
+    ) as process:
+        assert process.stdout
+        lines = []
+        while not lines or not lines[-1].startswith("Its policies are in"):
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
+        commands = [line for line in lines if line.startswith(("TOKEN=", "curl ")) or " log tail " in line]
+        done = subprocess.run(["sh", "-ec", "".join(commands)], capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS_MAX)
+    table = "".join(lines).partition("Everything keeps running")[0]
+    assert process.returncode == 0
+    assert "all as expected" in table
+    assert "\x1b" not in table
+    assert max(map(len, table.splitlines())) <= 80
+    if shutil.which("curl"):
+        assert done.returncode == 0, done.stderr
+        for found in ('"T-1003"', '"code":"denied"', '"ready":true', "tickets/create_refund"):
+            assert found in done.stdout
 
 
 def test_an_unexpected_answer_is_shown_as_such():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -106,16 +108,18 @@ def _say_the_end(lines: list[Line], seconds: float, screen: Screen) -> None:
 
 
 def _say_how_to_go_on(stage: Stage, screen: Screen) -> None:
+    me = "portreeve" if shutil.which("portreeve") else f"{shlex.quote(sys.executable)} -m gateway"
     at = shlex.quote(str(stage.deployment))
-    screen.say(
+    body = json.dumps({"ticket_id": "T-1001", "amount": 900, "currency": "EUR", "reason": "twice"}, separators=(",", ":"))
+    screen.verbatim(
         f"""
-Everything keeps running until Ctrl-C. The deployment is in {stage.deployment}; edit its policies and call again.
+Everything keeps running until Ctrl-C. To try in another terminal:
 
-  TOKEN=$(portreeve token {SUPPORT} --folder {at})
-  curl -H "Authorization: Bearer $TOKEN" {stage.agents_url}/tools/tickets/tickets?status=open
-  curl -H "Authorization: Bearer $TOKEN" --json '{{"ticket_id":"T-1001","amount":900,"currency":"EUR","reason":"twice"}}' \\
-       {stage.agents_url}/tools/tickets/refunds
-  curl {stage.admin_url}/metrics
-  portreeve log tail --folder {at}
-"""
+TOKEN=$({me} token {SUPPORT} --folder {at})
+curl -H "Authorization: Bearer $TOKEN" "{stage.agents_url}/tools/tickets/tickets?status=open"
+curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{body}' {stage.agents_url}/tools/tickets/refunds
+curl {stage.admin_url}/readyz
+{me} log tail --folder {at}
+
+Its policies are in {stage.deployment}/policies: edit one, and call again."""
     )

@@ -65,6 +65,11 @@ class Screen:
         if not self._quiet:
             self._console.print(Text(text, style=style))
 
+    def verbatim(self, text: str) -> None:
+        """Print lines as they are, however wide: somebody will copy them."""
+        if not self._quiet:
+            self._console.print(Text(text), soft_wrap=True)
+
     def _row(self, mark: Text, who: Text, tried: Text, answer: Text, why: Text) -> None:
         """A grid of its own per line, with the same widths each time, so that lines can be printed before the rest is known."""
         if self._quiet:
