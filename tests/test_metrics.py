@@ -36,3 +36,15 @@ def test_two_gateways_in_one_process_do_not_share_a_count():
     one.refused("denied")
     assert 'code="denied"' in one.text().decode()
     assert 'code="denied"' not in other.text().decode()
+
+
+def test_durations_fall_into_cumulative_buckets():
+    metrics = Metrics()
+    for seconds in (0.00005, 0.0003, 99.0):
+        metrics.steps["bind"](seconds)
+    text = metrics.text().decode()
+    assert 'portreeve_step_seconds_bucket{le="5e-05",step="bind"} 1.0' in text
+    assert 'portreeve_step_seconds_bucket{le="0.0005",step="bind"} 2.0' in text
+    assert 'portreeve_step_seconds_bucket{le="+Inf",step="bind"} 3.0' in text
+    assert 'portreeve_step_seconds_count{step="bind"} 3.0' in text
+    assert 'portreeve_step_seconds_sum{step="bind"} 99.00035' in text
