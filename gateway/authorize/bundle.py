@@ -105,10 +105,9 @@ def read_bundle(
     tools = list(tools)
     plans, source = describe(folder, operations, tools, identities)
     files = read(folder)
-    policies = build(folder, files, source)
-    problems = check_annotations(policies)
+    policies, problems = build(folder, files, source)
     findings = check_meaning(policies, source, plans=plans, tools=tools, identities=identities, today=today)
-    problems += [p for p in findings if p.code not in WARNINGS]
+    problems = [*_explained(problems, policies, findings), *check_annotations(policies), *(p for p in findings if p.code not in WARNINGS)]
     if problems:
         raise Problems(sorted(problems, key=lambda p: (p.file, p.line)))
     entities: dict[Uid, list[Json]] = {Uid("Agent", a.id): agent_entities(a) for a in identities.agents.values()}
@@ -151,8 +150,8 @@ def read(folder: Path) -> list[list[str]]:
     return [[name.as_posix(), _text(folder / name)] for name in names if name.parts[0] != CASES and not any(p.startswith(".") for p in name.parts)]
 
 
-def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> list[Policy]:
-    """Split, parse and validate. Raises Problems with file and line; `root` is the folder of the files."""
+def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> tuple[list[Policy], list[Problem]]:
+    """Split, parse and validate: the policies that can be parsed, and what is wrong. Raises Problems when the text cannot even be split."""
     pieces: list[Piece] = []
     problems: list[Problem] = []
     for name, text in files:
@@ -166,8 +165,22 @@ def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> l
         )
     if problems:
         raise Problems(problems)
-    trees = compile_policies(pieces, source, declared_in=str(root / DECLARED))
-    return [Policy.of(piece, tree) for piece, tree in zip(pieces, trees, strict=True)]
+    trees, problems = compile_policies(pieces, source, declared_in=str(root / DECLARED))
+    return [Policy.of(piece, tree) for piece, tree in zip(pieces, trees, strict=True) if tree is not None], problems
+
+
+def _explained(problems: Iterable[Problem], policies: Iterable[Policy], findings: Iterable[Problem]) -> list[Problem]:
+    """Without what the compiler says of a misspelt name ("never applies", "not found") where the name is a finding of its own, with a hint."""
+    misspelt = [finding for finding in findings if finding.code == "unknown_argument"]
+    names = {finding.key for finding in misspelt}
+    starts = {(policy.piece.file, policy.piece.line) for policy in policies if policy.id in names}
+    lines = {(finding.file, finding.line) for finding in misspelt}
+
+    def told(problem: Problem) -> bool:
+        place = (problem.file, problem.line)
+        return (problem.code == "policy_never_applies" and place in starts) or (problem.message.endswith("not found") and place in lines)
+
+    return [problem for problem in problems if not told(problem)]
 
 
 def _text(path: Path) -> str:

@@ -42,10 +42,12 @@ _REMEDIES = (
 )
 
 
-def compile_policies(pieces: Sequence[Piece], source: SchemaSource, *, declared_in: str = "") -> list[Mapping[str, Json]]:
-    """The policies as JSON trees, parsed and strictly validated. Raises Problems with file and line for everything that is wrong.
+def compile_policies(
+    pieces: Sequence[Piece], source: SchemaSource, *, declared_in: str = ""
+) -> tuple[list[Mapping[str, Json] | None], list[Problem]]:
+    """The policies as JSON trees (None where one cannot be parsed), and everything that parser and validator find wrong, with file and line.
 
-    `declared_in` is the file of the declared part of the schema, for a fault in it.
+    `declared_in` is the file of the declared part of the schema, for a fault in it. Raises Problems when the compiler itself gave up.
     """
     job = dumps({"pieces": [piece.text for piece in pieces], "generated": source.generated, "declared": source.declared})
     try:
@@ -57,9 +59,7 @@ def compile_policies(pieces: Sequence[Piece], source: SchemaSource, *, declared_
     if done.returncode != 0:
         raise Problems([_crash(pieces, done.stderr, f"ended its process (status {done.returncode})")])
     answer = loads_trusted(done.stdout)
-    if answer["faults"]:
-        raise Problems([_fault(pieces, declared_in, fault) for fault in answer["faults"]])
-    return list(answer["trees"])
+    return list(answer["trees"]), [_fault(pieces, declared_in, fault) for fault in answer["faults"]]
 
 
 def _crash(pieces: Sequence[Piece], progress: bytes, what: str) -> Problem:

@@ -125,7 +125,8 @@ def _scripts(policy: Policy) -> list[Problem]:
 
 
 def _problem(policy: Policy, code: str, message: str, about: str, remedy: str) -> Problem:
+    """A finding at the line where `about` stands: after a point, a `has` or a bracket if there is such a place, else anywhere."""
     piece = policy.piece
-    offset = piece.text.find(about) if about else 0
-    line = piece.line_of(max(offset, 0))
+    found = (re.search(rf'(?:\.|\bhas\s+|\[\s*"){re.escape(about)}\b', piece.text) or re.search(re.escape(about), piece.text)) if about else None
+    line = piece.line_of(found.start()) if found else piece.line
     return Problem(code, message, file=piece.file, line=line, key=policy.id, remedy=remedy)

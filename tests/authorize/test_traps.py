@@ -166,7 +166,7 @@ def test_trap_11_faults_have_file_and_line_and_the_line_is_shown(tmp_path, capsy
     with pytest.raises(Problems) as caught:
         load(tmp_path / "policies", text)
     file = str(tmp_path / "policies" / "rules.cedar")
-    assert {p.code: (p.file, p.line) for p in caught.value.problems} == {"policy_invalid": (file, 5), "policy_syntax": (file, 7)}
+    assert {p.code: (p.file, p.line) for p in caught.value.problems} == {"unknown_argument": (file, 5), "policy_syntax": (file, 7)}
     print_problems(caught.value.problems)
     assert '5 |   context.input.tikcet_id == "x"' in capsys.readouterr().err
 
