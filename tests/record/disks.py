@@ -71,3 +71,21 @@ class HangingDisk(SystemDisk):
     def sync(self, descriptor: int) -> None:
         self.release.wait(30)
         super().sync(descriptor)
+
+
+class FailingLate(SystemDisk):
+    """Once `armed`, each fdatasync says `reached`, waits for `release`, and fails."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self.failed = 0
+        self.reached = threading.Event()
+        self.release = threading.Event()
+
+    def sync(self, descriptor: int) -> None:
+        if not self.armed:
+            return super().sync(descriptor)
+        self.reached.set()
+        self.release.wait(30)
+        self.failed += 1
+        raise OSError(errno.EIO, "input/output error")

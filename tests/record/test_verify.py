@@ -278,7 +278,7 @@ async def test_records_after_the_newest_checkpoint_are_reported_as_unsigned(tmp_
         (0, lambda m: m.update(origin="gw.example/other")),
         (0, lambda m: m.update(k="call")),
         (4, lambda m: m.update(k="call", authz=None)),
-        (5, lambda m: m.update(k="seg.open", open_calls=[])),
+        (5, lambda m: m.update(k="seg.open", open_calls=[3])),
         (6, lambda m: m.update(t=1)),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import Problem, Refusal
 from gateway.record import NoteSigner, open_log
 from gateway.record.line import record_of
-from tests.record.disks import BrokenDisk, SmallDisk, StutteringDisk
+from tests.record.disks import BrokenDisk, FailingLate, SmallDisk, StutteringDisk
 from tests.record.world import files, lines, opened, plain, result, settings, small_log, verified, write_call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +144,20 @@ async def test_after_an_io_error_nothing_is_written_ever_again(tmp_path, at):
     async with opened(tmp_path) as log:  # only a new start reads what is really there
         await write_call(log, 4)
     assert verified(tmp_path).ok
+
+
+async def test_what_waited_behind_a_failed_commit_is_refused_and_not_tried(tmp_path):
+    disk = FailingLate()
+    async with opened(tmp_path, disk=disk) as log:
+        disk.armed = True
+        first = log.append("call", plain(1))
+        await asyncio.to_thread(disk.reached.wait, 30)
+        behind = [log.append("call", plain(2)), log.append("result", result(1, 1))]
+        disk.release.set()
+        for answer in (first, *behind):
+            with pytest.raises(Refusal):
+                await answer
+    assert disk.failed == 1
 
 
 CHILD = """
