@@ -19,6 +19,9 @@ from gateway.canonical import Json, dumps, loads_trusted
 
 ENGINE = f"cedarpy/{version('cedarpy')}"
 
+SMALL = 100
+"""Policies (or kB of schema) up to which the interpreter's lock is kept while parsing: taking it back can cost more than the parse."""
+
 _POLICY = re.compile(r"`policy(\d+)`")
 
 
@@ -66,7 +69,7 @@ class Rules:
     @classmethod
     def of(cls, texts: Sequence[str], names: Sequence[str]) -> Rules:
         try:
-            handle = PolicySet.from_str("\n".join(texts), release_gil=True)
+            handle = PolicySet.from_str("\n".join(texts), release_gil=len(texts) > SMALL)
         except ValueError as error:
             raise EngineError(str(error)) from error
         if len(handle) != len(names):
@@ -77,8 +80,9 @@ class Rules:
 def parse_schema(text: str, *, declared: str = "") -> Any:
     """A handle on a JSON schema; `declared` is Cedar schema text to join with it. Raises EngineError."""
     try:
-        schema = Schema.from_json_str(text, release_gil=True)
-        return Schema.from_str(f"{schema}\n{declared}", release_gil=True) if declared.strip() else schema
+        big = len(text) > SMALL * 1_000
+        schema = Schema.from_json_str(text, release_gil=big)
+        return Schema.from_str(f"{schema}\n{declared}", release_gil=big) if declared.strip() else schema
     except ValueError as error:
         raise EngineError(str(error)) from error
 

@@ -59,7 +59,7 @@ class Plan:
         """The part of the context that comes from the arguments. Raises Unrepresentable."""
         found: dict[str, Json] = {"input": self.convert(arguments)}
         if self.raws:
-            found["raw"] = {name: raw(arguments[name]) for name in self.raws if arguments.get(name) is not None}
+            found["raw"] = {name: raw(arguments[name]) for name in self.raws if name in arguments}
         facts = {}
         for name, kind in self.facts:
             value = arguments.get(name)

@@ -14,7 +14,7 @@ from gateway.authorize.engine import Rules
 from gateway.authorize.policy import Key, Path, Policy
 from gateway.canonical import Json
 
-SLICES_MAX = 512
+SLICES_MAX = 1_024
 
 Pick = Callable[[Mapping[str, Json]], dict[str, Json]]
 

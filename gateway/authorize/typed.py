@@ -160,7 +160,8 @@ def _set(item: Convert) -> Convert:
 def _record(shape: Shape) -> Convert:
     typed = [(m.name, converter(m.shape), m.required) for m in shape.members if m.shape.kind != "raw"]
     declared = frozenset(m.name for m in shape.members)
-    needed = [m.name for m in shape.members if m.required]
+    needed = [m.name for m in shape.members if m.required and m.shape.kind != "raw"]
+    present = frozenset(m.name for m in shape.members if m.required)
     closed = shape.closed
 
     def convert(value: Json) -> Json:
@@ -176,9 +177,8 @@ def _record(shape: Shape) -> Convert:
                     found[name] = item(member)
                 except Unrepresentable as error:
                     raise error.inside(name) from None
-        for name in needed:
-            if value.get(name) is None:
-                raise Unrepresentable("it is missing", name)
+        if not present <= value.keys() or not all(name in found for name in needed):
+            raise Unrepresentable("it is missing", min(name for name in present if name not in value or (name in needed and name not in found)))
         return found
 
     return convert
