@@ -105,12 +105,15 @@ async def test_an_answer_that_comes_before_the_body_is_over_is_passed_down():
     async def at_once(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(sim.answer(413, b"too large"))
+        await reader.read()
+        writer.close()
 
     server = await asyncio.start_server(at_once, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, reaching(url) as (upstreams, tool):
         answer = await forward(upstreams, grant(tool, method="POST", effect="write"), body=Slow())
         assert (answer.status, answer.body) == (413, b"too large")
+        await asyncio.sleep(0.01)
 
 
 # failures and what is known of the outcome

@@ -1,0 +1,195 @@
+"""Credentials: fetched after a permit, placed in one spot, bound to hosts, never shown."""
+
+from __future__ import annotations
+
+import base64
+import traceback
+from dataclasses import replace
+
+import pytest
+
+from gateway.config.model import CredentialSettings, ToolSettings
+from gateway.errors import Problems, Refusal
+from gateway.inject import Credentials
+from gateway.secret import Secret
+from tests.forward.world import SECRET, permit, settings
+
+TOOL = ToolSettings("t", "https://up.example/v1", credential="c")
+
+
+def credential(tmp_path, **more) -> CredentialSettings:
+    file = tmp_path / "secret"
+    if not file.exists():
+        file.write_text(SECRET + "\n")
+        file.chmod(0o600)
+    place = {} if {"query", "basic_user"} & set(more) else {"header": "Authorization", "format": "Bearer {secret}"}
+    return CredentialSettings(**{"name": "c", "secret": f"file:{file}", "hosts": ("up.example",), **place, **more})
+
+
+def inject(tmp_path, given=None, *, tool=TOOL, **more):
+    return Credentials.load(settings(tmp_path, (tool,), (credential(tmp_path, **more),))).inject(given or permit(), tool)
+
+
+def revealed(granted) -> dict[str, str]:
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in granted.headers}
+
+
+def refuses(tmp_path, given=None, **more) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        inject(tmp_path, given, **more)
+    return caught.value
+
+
+def test_the_credential_stands_in_its_header_and_nowhere_else(tmp_path):
+    granted = inject(tmp_path)
+    assert revealed(granted)["authorization"] == f"Bearer {SECRET}"
+    assert SECRET not in repr(granted)
+    assert (granted.scheme, granted.host, granted.port, granted.path, granted.query) == ("https", "up.example", 443, "/v1/a", "")
+
+
+def test_the_credential_stands_in_the_query_beside_the_agents_own(tmp_path):
+    granted = inject(tmp_path, permit(query="q=1"), query="api_key")
+    assert isinstance(granted.query, Secret)
+    assert granted.query.reveal() == "q=1&api_key=CANARY-s3cr3t%2Fwith%2Bodd%3Dchars"
+    assert "authorization" not in revealed(granted)
+
+
+def test_the_credential_stands_in_http_basic(tmp_path):
+    value = revealed(inject(tmp_path, basic_user="me"))["authorization"]
+    assert base64.b64decode(value.removeprefix("Basic ")).decode() == f"me:{SECRET}"
+
+
+@pytest.mark.parametrize("query", ["api_key=mine", "x=1&api_key=", "api%5Fkey=mine", "API_KEY=mine", "x=1;api_key=2", "api_key[]=1", "api_key"])
+def test_an_agent_cannot_name_the_credentials_parameter(tmp_path, query):
+    assert refuses(tmp_path, permit(query=query), query="api_key").code == "contract_violation"
+
+
+@pytest.mark.parametrize("hosts", [("up.example",), ("UP.example:443",), ("other.example", "up.example:443")])
+def test_a_credential_goes_to_the_hosts_it_is_bound_to(tmp_path, hosts):
+    assert inject(tmp_path, hosts=hosts).credential is not None
+
+
+@pytest.mark.parametrize("hosts", [("other.example",), ("up.example:8443",), ("example",), ("xup.example",), ("up.example.evil.example",)])
+def test_a_credential_bound_elsewhere_stops_the_start(tmp_path, hosts):
+    with pytest.raises(Problems, match="not bound to up"):
+        inject(tmp_path, hosts=hosts)
+
+
+def test_a_tool_that_moved_after_the_check_gets_no_credential(tmp_path):
+    credentials = Credentials.load(settings(tmp_path, (TOOL,), (credential(tmp_path),)))
+    with pytest.raises(Refusal) as caught:
+        credentials.inject(permit(), replace(TOOL, url="https://evil.example/v1"))
+    assert (caught.value.code, SECRET in str(caught.value)) == ("credential_unavailable", False)
+
+
+def test_a_permit_for_another_tool_is_refused(tmp_path):
+    assert refuses(tmp_path, permit(tool="other")).code == "internal_error"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "a",
+        "/../admin",
+        "/a/..",
+        "/./a",
+        "//evil.example/a",
+        "/a//b",
+        "/a%2e",
+        "/%2E%2E/admin",
+        "/a%5C",
+        "/a b",
+        "/a?x",
+        "/a#x",
+        "/a\\b",
+        "/a\r\nx",
+        "/a%",
+    ],
+)
+def test_a_path_that_is_not_canonical_does_not_leave(tmp_path, path):
+    assert refuses(tmp_path, permit(path)).code == "path_refused"
+
+
+@pytest.mark.parametrize("path", ["/", "/a/", "/caf%C3%A9", "/v1:run@2", "/a%20b", "/...", "/.well-known/x", "/a%2Fb", "/a;b"])
+def test_a_canonical_path_leaves_unchanged_below_the_base(tmp_path, path):
+    assert inject(tmp_path, permit(path)).path == "/v1" + path
+
+
+@pytest.mark.parametrize("query", ["a b", "a#b", "a\r\nb", "a\0", "\xe9"])
+def test_a_query_that_would_end_the_target_does_not_leave(tmp_path, query):
+    assert refuses(tmp_path, permit(query=query)).code == "malformed_request"
+
+
+def test_the_answer_is_asked_for_uncompressed_when_a_credential_goes_along(tmp_path):
+    given = permit(headers=(("accept-encoding", "gzip, br"),))
+    bare = ToolSettings("t", "https://up.example")
+    assert revealed(inject(tmp_path, given))["accept-encoding"] == "identity"
+    assert revealed(inject(tmp_path, given, tool=bare))["accept-encoding"] == "gzip, identity"
+
+
+def test_an_agents_own_field_of_the_credentials_name_is_dropped(tmp_path):
+    tool = replace(TOOL, request_headers=("x-token",))
+    granted = inject(tmp_path, permit(headers=(("x-token", "mine"),)), tool=tool, header="X-Token", format="{secret}")
+    assert [value for name, value in granted.headers if name == "x-token"] == [Secret(SECRET)]
+
+
+def test_the_header_that_carries_the_agents_token_is_not_forwarded(tmp_path):
+    tool = replace(TOOL, request_headers=("x-token",), token_header="X-Token")
+    assert "x-token" not in revealed(inject(tmp_path, permit(headers=(("x-token", "agents"),)), tool=tool))
+
+
+def test_a_rebuilt_body_has_the_contracts_content_type(tmp_path):
+    given = permit(method="POST", body=b"{}", headers=(("content-type", "text/odd"), ("content-encoding", "gzip")))
+    headers = revealed(inject(tmp_path, given))
+    assert (headers["content-type"], "content-encoding" in headers) == ("application/json", False)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Forwarded-For", "X_Custom", "x-http-method-override", "x-amz-date", "Cookie"])
+def test_a_tool_cannot_open_a_field_that_is_never_forwarded(tmp_path, name):
+    with pytest.raises(Problems, match="never let through"):
+        Credentials.load(settings(tmp_path, (ToolSettings("t", "https://up.example", request_headers=(name,)),)))
+
+
+@pytest.mark.parametrize(
+    "place", [{"header": None}, {"query": "k", "header": "authorization"}, {"format": "none"}, {"hosts": ()}, {"header": "Connection"}]
+)
+def test_settings_that_can_never_work_stop_the_start(tmp_path, place):
+    with pytest.raises(Problems):
+        inject(tmp_path, **place)
+
+
+def test_a_secret_that_is_missing_is_found_by_check_and_refused_when_needed(tmp_path):
+    missing = CredentialSettings("c", "env:PORTREEVE_TEST_UNSET", ("up.example",), header="authorization", file="gateway.toml", line=7)
+    credentials = Credentials.load(settings(tmp_path, (TOOL,), (missing,)))
+    [problem] = credentials.check()
+    assert (problem.code, problem.place, problem.key) == ("credential_unreadable", "gateway.toml:7", "credential.c.secret")
+    with pytest.raises(Refusal) as caught:
+        credentials.inject(permit(), TOOL)
+    assert (caught.value.code, caught.value.outcome) == ("credential_unavailable", "refused")
+
+
+def test_an_error_never_shows_the_secret(tmp_path):
+    file = tmp_path / "secret"
+    file.write_bytes(SECRET.encode() + b"\r\ninjected: 1\xff")
+    file.chmod(0o600)
+    with pytest.raises(Refusal) as caught:
+        inject(tmp_path)
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value)) + caught.value.reason
+
+
+def test_the_fingerprint_tells_values_apart_outlives_a_restart_and_is_keyed(tmp_path):
+    first = inject(tmp_path).credential
+    assert (first.name, first.kind, len(first.fingerprint)) == ("c", "file", 16)
+    assert inject(tmp_path).credential == first
+    assert ((tmp_path / "keys" / "fingerprint.key").stat().st_mode & 0o777) == 0o600
+    (tmp_path / "keys" / "fingerprint.key").unlink()
+    assert inject(tmp_path).credential != first
+    (tmp_path / "secret").write_text("another")
+    assert inject(tmp_path).credential != first
+
+
+def test_a_fingerprint_key_that_others_can_read_is_refused(tmp_path):
+    inject(tmp_path)
+    (tmp_path / "keys" / "fingerprint.key").chmod(0o644)
+    assert "open to other users" in refuses(tmp_path).reason
