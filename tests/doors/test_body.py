@@ -70,6 +70,28 @@ async def test_a_body_that_stops_is_refused_at_its_deadline():
     assert refusal.value.code == "request_timeout"
 
 
+async def test_a_body_that_comes_drop_by_drop_is_refused_when_its_time_is_over():
+    async def receive() -> dict:
+        await asyncio.sleep(0.01)
+        return part(b"")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(Refusal) as refusal:
+            await read(RequestBody(receive, None, LIMITS))
+    assert refusal.value.code == "request_timeout"
+
+
+async def test_a_body_that_keeps_the_rate_may_take_longer_than_the_deadline():
+    async def receive() -> dict:
+        await asyncio.sleep(0.01)
+        sent.append(1)
+        return part(b"x" * 100, more=len(sent) < 20)
+
+    sent: list[int] = []
+    limits = replace(LIMITS, body_bytes_max=10_000, body_rate_min_bytes_s=1_000)
+    assert len(await read(RequestBody(receive, None, limits))) == 20
+
+
 async def test_time_in_which_nobody_waits_for_the_client_is_not_the_clients():
     body = RequestBody(Client(part(b"1"), part(b"2", more=False)).receive, 2, LIMITS)
     got = b""

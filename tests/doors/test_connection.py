@@ -122,6 +122,8 @@ async def test_a_peer_that_takes_nothing_is_cut_even_where_the_kernel_would_wait
         connection.connection_made(transport)
         connection.pause_writing()
         connection.resume_writing()
+        await asyncio.sleep(0.1)
+        assert not transport.aborted.is_set()  # it took it in time
         connection.pause_writing()
         await transport.aborted.wait()
         connection.connection_lost(None)

