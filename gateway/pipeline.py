@@ -167,7 +167,12 @@ class _Journey:
         body = call_body(self.call, self.identity, self.facts, invocation=self.invocation, basis=basis, code=code, state=self.state.digest)
         blobs = (basis.policies, basis.schema, basis.entities) if basis else ()
         self.writing = self.pipeline.log.append("call", body, blobs=blobs)
-        self.receipt = await asyncio.shield(self.writing)
+        try:
+            self.receipt = await asyncio.shield(self.writing)
+        except Refusal as refusal:
+            if refusal.code == "body_too_large":  # the arguments do not fit into one record: the refusal itself still gets one
+                self.writing = self.basis = None
+            raise
         return self.receipt
 
     def _reply(self, answer: Answer) -> Reply:

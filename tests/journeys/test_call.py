@@ -151,6 +151,13 @@ async def test_every_decision_is_recomputed_byte_for_byte_and_the_log_verifies(p
     assert (report.ok, report.message) == (True, report.message)
 
 
+async def test_arguments_that_do_not_fit_into_a_record_are_refused_with_one(place):
+    answer = await place.client.post("/tools/notes/notes", json={"text": "x" * 100_000})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert [r["code"] for r in records(place.folder, "call")] == ["body_too_large"]
+    assert place.up.seen == []
+
+
 async def test_metrics_count_the_calls_and_a_stranger_cannot_make_series(place):
     await place.client.get("/tools/notes/notes/7")
     for n in range(5):
