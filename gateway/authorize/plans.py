@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.authorize.engine import Uid
 from gateway.authorize.facts import derive, fact_type
 from gateway.authorize.shapes import RESERVED, Member, Shape, record, shape_of
-from gateway.authorize.typed import Convert, Unrepresentable, converter, instant, raw
+from gateway.authorize.typed import Convert, Unrepresentable, converter, moment_us, raw
 from gateway.call import Facts, Identity, Invocation, Operation
 from gateway.canonical import Json
 from gateway.config.model import ToolSettings
@@ -19,7 +18,6 @@ GROUPS = {"read": "read", "idempotent_write": "write", "write": "write", "destru
 GENERIC = {"read": "GET", "write": "POST", "destructive": "DELETE"}
 UNMAPPED = "unmapped"
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _STRING: dict[str, Json] = {"type": "String"}
 _STRINGS: dict[str, Json] = {"type": "Set", "element": _STRING}
 _LONG: dict[str, Json] = {"type": "Long"}
@@ -84,7 +82,7 @@ def surroundings(invocation: Invocation, identity: Identity, facts: Facts) -> di
         "delegation_depth": len(identity.actors),
         "auth": {"issuer": identity.issuer, "pop": identity.proof_of_possession, "scopes": list(identity.scopes)},
         "run": run,
-        "now": instant(_EPOCH + dt.timedelta(microseconds=facts.now_us)),
+        "now": moment_us(facts.now_us),
     }
     if identity.user is not None:
         found["user"] = {"__entity": {"type": "User", "id": identity.user}}

@@ -37,10 +37,12 @@ class _Stored:
         return data
 
 
-def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes]) -> dict[str, Json]:
-    """Decide again, with the whole context and the strict schema: {decision, reasons, errors, obl} to compare with the record.
+def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes], *, whole: bool = True) -> dict[str, Json]:
+    """Decide again: {decision, reasons, errors, obl} to compare with the record.
 
-    `authz` is that member of a `call` record; `blob` returns stored bytes by digest. Raises ReplayError, and what `blob` raises.
+    `authz` is that member of a `call` record; `blob` returns stored bytes by digest. `whole`: policies are shown the whole context under the whole
+    schema of the operation, however the gateway showed it; without it, what they read, which takes half the time. Raises ReplayError, and what
+    `blob` raises.
     """
     try:
         context = authz["ctx"]
@@ -48,7 +50,7 @@ def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes]) -> dict[s
         if found is None:
             library = _library(_Stored(authz["policies"], blob), _Stored(authz["schema"], blob))
             who = (authz["p"], authz["a"], authz["r"])
-            found = judge(_seat(library, who, _Stored(authz["ents"], blob)).evaluate(context), library.by_id)
+            found = judge(_seat(library, who, _Stored(authz["ents"], blob), whole=whole).evaluate(context), library.by_id)
     except (KeyError, TypeError, EngineError, Problem) as error:
         raise ReplayError(f"{type(error).__name__}: {error}") from error
     return result(found)
@@ -73,6 +75,6 @@ def _library(policies: _Stored, schema: _Stored) -> Library:
 
 
 @lru_cache(maxsize=SEATS_MAX)
-def _seat(library: Library, who: tuple[str, str, str], entities: _Stored) -> Seat:
+def _seat(library: Library, who: tuple[str, str, str], entities: _Stored, *, whole: bool) -> Seat:
     principal, action, resource = (Uid.parse(text) for text in who)
-    return library.seat(principal, action, resource, entities.read(), projected=False)
+    return library.seat(principal, action, resource, entities.read(), projected=not whole)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Never
 
 from gateway.authorize.shapes import Shape
@@ -18,8 +19,12 @@ from gateway.canonical import INTEGER_MAX, INTEGER_MIN, Json, JsonError, dumps
 Convert = Callable[[Json], Json]
 
 _EXACT_FLOAT = 2**53
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECIMAL_MAX, _DECIMAL_MIN = Decimal("922337203685477.5807"), Decimal("-922337203685477.5808")
 _UNIT = Decimal("0.0001")
+_SHORT = re.compile(r"-?[0-9]{1,14}\.[0-9]{1,4}")
+"""What needs no arithmetic: most amounts are written like this."""
+
 _DATE_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
@@ -98,8 +103,11 @@ def decimal(value: Json) -> Json:
         return {"__extn": {"fn": "decimal", "arg": f"{value}.0"}}
     if kind is not float:
         raise Unrepresentable("a number was declared")
+    written = repr(value)
+    if _SHORT.fullmatch(written):
+        return {"__extn": {"fn": "decimal", "arg": written}}
     try:
-        exact = Decimal(repr(value))
+        exact = Decimal(written)
         if not _DECIMAL_MIN <= exact <= _DECIMAL_MAX:
             raise Unrepresentable("the number is too large for a decimal")
         whole = exact.quantize(_UNIT)
@@ -135,6 +143,17 @@ def date_time(value: Json) -> Json:
 def instant(moment: datetime) -> Json:
     """A UTC time as Cedar's datetime. Digits below the millisecond are cut."""
     return {"__extn": {"fn": "datetime", "arg": moment.isoformat(timespec="milliseconds")[:-6].zfill(23) + "Z"}}
+
+
+def moment_us(now_us: int) -> Json:
+    """Microseconds since the epoch as Cedar's datetime; the same cut."""
+    seconds, below = divmod(now_us, 1_000_000)
+    return {"__extn": {"fn": "datetime", "arg": f"{_second(seconds)}.{below // 1000:03d}Z"}}
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")[:-6].zfill(19)
 
 
 def raw(value: Json) -> str:

@@ -199,6 +199,16 @@ def test_shadow_policies_decide_nothing_and_are_named_when_they_would_have():
     assert forbidden.basis.shadow == ()
 
 
+def test_no_shadow_policy_is_named_where_the_enforced_ones_failed():
+    text = (
+        '@id("boom") permit (principal, action, resource) when { context.run.calls_last_minute * 4611686018427387904 > 0 };'
+        '@id("s-permit") @mode("shadow") permit (principal, action, resource);'
+    )
+    found = ask(quick(text), "tickets/list_tickets", facts=Facts(NOW_US, calls_last_minute=2))
+    assert found.basis.verdict == "error"
+    assert found.basis.shadow == ()
+
+
 def test_a_shadow_policy_that_fails_denies_nothing_and_is_named():
     boom = '@id("boom") @mode("shadow") forbid (principal, action, resource) when { context.run.calls_last_minute * 4611686018427387904 > 0 };'
     found = ask(quick(PERMIT_ALL + boom), "tickets/list_tickets", facts=Facts(NOW_US, calls_last_minute=2))

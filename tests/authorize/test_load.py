@@ -57,9 +57,10 @@ def test_every_finding_of_a_step_is_reported_with_its_place(tmp_path):
 forbid (principal, action == Action::"tickets/list_tickets", resource) when { context.input has statsu && context.input.statsu == "x" };
 @id("entity") permit (principal == Person::"x", action in Action::"read", resource);
 @id("template") permit (principal == ?principal, action in Action::"read", resource);
+@id("constant") forbid (principal, action == Action::"tickets/list_tickets", resource) when { context.delegation_depth > 1 && false };
 """
     found = faults(tmp_path / "policies", text)
-    assert {p.line for p in found} == {1, 2, 3, 5, 6, 7}
+    assert {p.line for p in found} == {1, 2, 3, 5, 6, 7, 8}
     assert {(p.line, p.code) for p in found} >= {
         (1, "policy_invalid"),
         (2, "policy_invalid"),
@@ -67,6 +68,7 @@ forbid (principal, action == Action::"tickets/list_tickets", resource) when { co
         (5, "unknown_argument"),
         (6, "policy_invalid"),
         (7, "policy_syntax"),
+        (8, "policy_never_applies"),
     }
     assert all(p.file == str(tmp_path / "policies" / "rules.cedar") and p.remedy for p in found)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.authorize.shapes import shape_of
-from gateway.authorize.typed import Unrepresentable, converter
+from gateway.authorize.typed import Unrepresentable, converter, instant, moment_us
 
 
 def typed(schema, value):
@@ -107,6 +109,20 @@ RECORD = {
     "required": ["a"],
     "additionalProperties": False,
 }
+
+
+@pytest.mark.parametrize(
+    ("now_us", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_767_268_800_999_999, "2026-01-01T12:00:00.999Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (-(6 * 10**16), "0068-09-03T13:20:00.000Z"),
+    ],
+)
+def test_the_clock_is_written_as_the_engine_reads_it(now_us, text):
+    assert moment_us(now_us) == {"__extn": {"fn": "datetime", "arg": text}}
+    assert moment_us(now_us) == instant(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us))
 
 
 def test_null_is_absence():
