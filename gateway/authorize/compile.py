@@ -50,10 +50,10 @@ def compile_policies(
     `declared_in` is the file of the declared part of the schema, for a fault in it. Raises Problems when the compiler itself gave up.
     """
     job = dumps({"pieces": [piece.text for piece in pieces], "generated": source.generated, "declared": source.declared})
+    command = [sys.executable, "-m", "gateway.authorize.compile"]
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway.authorize.compile"], input=job, capture_output=True, timeout=TIMEOUT_S, cwd=_ROOT, check=False
-        )
+        # No environment: credentials may stand in ours, and a parser of text from elsewhere has no use for them.
+        done = subprocess.run(command, input=job, capture_output=True, timeout=TIMEOUT_S, cwd=_ROOT, env={}, check=False)  # noqa: S603 - our own interpreter and module
     except subprocess.TimeoutExpired as error:
         raise Problems([_crash(pieces, error.stderr or b"", f"took longer than {TIMEOUT_S} s")]) from error
     if done.returncode != 0:
@@ -64,8 +64,12 @@ def compile_policies(
 
 def _crash(pieces: Sequence[Piece], progress: bytes, what: str) -> Problem:
     numbers = re.findall(rb"^at (\d+)$", progress, re.MULTILINE)
-    if not numbers:
-        return Problem("policy_compiler", f"the compiler of policies {what}", remedy="run `portreeve policy check` and report this")
+    if not numbers or b"validating" in progress:
+        return Problem(
+            "policy_compiler",
+            f"the compiler of policies {what} while it read the schema or validated",
+            remedy="run `portreeve policy check` and report this",
+        )
     piece = pieces[int(numbers[-1])]
     return Problem("policy_crashes_parser", f"reading this policy {what}", file=piece.file, line=piece.line, remedy="simplify it")
 

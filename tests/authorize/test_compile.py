@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.authorize.compile import closest, compile_policies, work
+from gateway.authorize.schema import SchemaSource
+from gateway.authorize.splitting import Piece
+from gateway.errors import Problems
+
+from .world import PERMIT_ALL, load, quick
+
+
+def test_the_compiler_is_given_no_environment(tmp_path, monkeypatch):
+    """Credentials may stand in the gateway's environment. An inherited PYTHONHOME like this one would also keep the child from starting."""
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    assert load(tmp_path / "policies", PERMIT_ALL).policy_count == 1
+
+
+def test_a_compiler_that_gives_up_is_a_problem_and_not_an_empty_bundle():
+    with pytest.raises(Problems) as caught:
+        compile_policies([Piece("f", PERMIT_ALL, 1, 1)], SchemaSource(quick("").library.source.generated, declared=5))
+    assert [p.code for p in caught.value.problems] == ["policy_compiler"]
+
+
+def test_good_policies_are_returned_beside_what_is_wrong_with_others():
+    source = quick("").library.source
+    answer = work({"pieces": [PERMIT_ALL.strip(), "permit (", PERMIT_ALL.strip()], "generated": source.generated, "declared": ""})
+    assert [tree is None for tree in answer["trees"]] == [False, True, False]
+    assert [fault[:2] for fault in answer["faults"]] == [[1, "policy_syntax"]]
+
+
+@pytest.mark.parametrize(
+    "condition", ["false", "1 == 2", "context has nothing && context.nothing", "principal is Tool", "context.delegation_depth > 1 && false"]
+)
+def test_what_can_never_apply_is_found(condition):
+    source = quick("").library.source
+    text = f"permit (principal, action, resource) when {{ {condition} // and a comment\n }} // at the end\n;"
+    answer = work({"pieces": [text, PERMIT_ALL.strip()], "generated": source.generated, "declared": ""})
+    assert [fault[:2] for fault in answer["faults"]] == [[0, "policy_never_applies"]]
+
+
+def test_many_policies_are_probed_in_portions():
+    source = quick("").library.source
+    pieces = [f'permit (principal, action in Action::"read", resource) when {{ {"false" if n in (7, 450) else "true"} }};' for n in range(500)]
+    answer = work({"pieces": pieces, "generated": source.generated, "declared": ""})
+    assert [fault[0] for fault in answer["faults"]] == [7, 450]
+
+
+def test_a_hint_is_given_only_when_something_is_near():
+    assert closest("tikets", ["tickets", "mail"]) == "did you mean 'tickets'?"
+    assert closest("xyz", ["tickets"]) == ""
