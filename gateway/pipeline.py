@@ -4,7 +4,7 @@ identify -> admit and gather facts -> bind to the contract -> authorize -> recor
 
 Rules of this file:
 1. Nothing leaves before its `call` record is durable; `forward` takes a Grant, a Grant is made from a Permit, a Permit comes from `decide`.
-2. Every identified call leaves a record of its own. Refusals without identity, and those of admission, are counted and summarised.
+2. Every identified call leaves a record of its own, unless its client left before it was decided. Refusals without identity, and those of admission, are counted and summarised.
 3. Every `call` record that allows gets one `result` record, whatever happens to the client, the upstream or this code.
 4. A call sees one state of the deployment from its first step to its last; a reload swaps the state for the calls that follow.
 """
@@ -21,6 +21,7 @@ from gateway.authorize import Bundle, decide
 from gateway.call import (
     Answer,
     Basis,
+    ClientGone,
     CredentialUse,
     Deny,
     Facts,
@@ -82,6 +83,9 @@ class Pipeline:
             return await journey.run()
         except Refusal as refusal:
             return await journey.refused(refusal)
+        except ClientGone:
+            journey.abandoned()
+            return Refused(Refusal("request_timeout", reason="the client left"), call.id)
         except asyncio.CancelledError:
             journey.abandoned()
             raise
@@ -90,18 +94,17 @@ class Pipeline:
                 Refusal("internal_error", reason=f"{type(error).__name__} at {_place(error.__traceback__)}", outcome="unknown")
             )
 
-    async def refuse(self, refusal: Refusal, call: ToolCall | None = None, *, peer: str = "") -> Refused:
-        """Count a refusal that stands before identity: a door's, or the verifier's."""
+    async def refuse(self, refusal: Refusal, peer: str) -> Refused:
+        """Count a refusal of a door: what it could not make a call of."""
         self.metrics.refused(refusal.code)
-        self.summary.add(refusal, call=call, peer=peer)
-        return Refused(refusal, call.id if call else "")
+        self.summary.add(refusal, peer=peer)
+        return Refused(refusal, "")
 
 
 class _Journey:
     """One call under way: what is known of it so far, and what its records still owe."""
 
     __slots__ = (
-        "answer",
         "basis",
         "began",
         "call",
@@ -113,6 +116,7 @@ class _Journey:
         "over",
         "pipeline",
         "receipt",
+        "sent",
         "state",
         "writing",
     )
@@ -129,6 +133,7 @@ class _Journey:
         self.credential: CredentialUse | None = None
         self.writing: asyncio.Future[Receipt] | None = None
         self.receipt: Receipt | None = None
+        self.sent = False
         self.over = False
 
     async def run(self) -> Reply | Refused:
@@ -155,6 +160,7 @@ class _Journey:
         self._step("inject")
         body = call.body if invocation.body is None and call.body.length != 0 else None
         deadline = asyncio.get_running_loop().time() + tool.settings.total_timeout_s
+        self.sent = True
         answer = await pipeline.upstreams.forward(grant, body=body, deadline=deadline)
         self._step("forward")
         return self._reply(answer)
@@ -189,27 +195,20 @@ class _Journey:
 
     async def refused(self, refusal: Refusal) -> Refused:
         """End the call with a refusal: by its own record when the caller is known, in the summary when not."""
-        if self.facts is None:
-            self.over = True
-            return await self.pipeline.refuse(refusal, self.call)
         self.pipeline.metrics.refused(refusal.code)
-        if self.writing is None:
+        if self.facts is not None and self.writing is None:
             try:
                 await self._record(refusal.code)
-            except Refusal as broken:
-                return await self._unrecorded(broken)
-            self._over("deny" if self.basis else "none", refusal.code)
-        elif self.receipt is None:
-            return await self._unrecorded(refusal)
-        else:
+            except Refusal as broken:  # the log did not take the decision, so nothing left
+                refusal = broken
+            else:
+                self._over("deny" if self.basis else "none", refusal.code)
+        if self.receipt is not None:
             self._finish(refusal.outcome, None, 0, refusal=refusal)
+        else:
+            self.pipeline.summary.add(refusal, call=self.call)
+            self._over("none", refusal.code)
         return Refused(refusal, self.call.id, self.receipt)
-
-    async def _unrecorded(self, refusal: Refusal) -> Refused:
-        """The log did not take the decision, so nothing left."""
-        self.pipeline.summary.add(refusal, call=self.call)
-        self._over("none", refusal.code)
-        return Refused(refusal, self.call.id)
 
     def abandoned(self) -> None:
         """The client left before there was an answer. A write that was sent may have been done: that is `unknown`."""
@@ -221,7 +220,7 @@ class _Journey:
             self.writing.add_done_callback(self._abandoned_after_write)
         else:
             read = self.invocation is not None and self.invocation.operation.effect == "read"
-            self._finish("cancelled" if read or self.credential is None else "unknown", None, 0, code="client_gone")
+            self._finish("cancelled" if read or not self.sent else "unknown", None, 0, code="client_gone")
 
     def _abandoned_after_write(self, written: asyncio.Future[Receipt]) -> None:
         if not written.cancelled() and written.exception() is None:
@@ -253,11 +252,10 @@ class _Journey:
             self.pipeline.metrics.results_lost.inc()
 
     def _over(self, decision: str, outcome: str) -> None:
-        """Leave: give the place back and count the call, once."""
-        if self.over:
+        """Leave: give the place back and count the call, once. A call that was never admitted has no place."""
+        if self.over or self.identity is None or self.facts is None:
             return
         self.over = True
-        assert self.identity
         metrics = self.pipeline.metrics
         self.pipeline.gatherer.leave(self.identity)
         metrics.in_flight.dec()

@@ -19,7 +19,7 @@ from gateway.doors.tokens import routes
 from gateway.errors import Refusal
 
 Handle = Callable[[ToolCall], Awaitable[Reply | Refused]]
-Refuse = Callable[[Refusal, ToolCall | None], Awaitable[Refused]]
+Refuse = Callable[[Refusal, str], Awaitable[Refused]]
 
 
 def agents_app(
@@ -33,9 +33,9 @@ def agents_app(
 ) -> ASGIApp:
     """Build the application for agents. `tools` and `jwks` are asked at each use, because both change while it runs."""
 
-    async def nothing_here(_request: Request, error: Exception) -> Response:
+    async def nothing_here(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        refused = await refuse(Refusal("not_found" if status in {404, 405} else "internal_error"), None)
+        refused = await refuse(Refusal("not_found" if status in {404, 405} else "internal_error"), request.client.host if request.client else "")
         code, headers, body = problem(refused)
         answer = Response(body, code)
         answer.raw_headers = headers

@@ -74,7 +74,7 @@ class HttpDoor:
     def __init__(
         self,
         handle: Callable[[ToolCall], Awaitable[Reply | Refused]],
-        refuse: Callable[[Refusal, ToolCall | None], Awaitable[Refused]],
+        refuse: Callable[[Refusal, str], Awaitable[Refused]],
         tool_options: Callable[[str], ToolDoorOptions | None],
         hosts: frozenset[str],
         limits: Limits,
@@ -94,7 +94,8 @@ class HttpDoor:
         try:
             call = self._call(scope, receive)
         except Refusal as refusal:
-            answer: Reply | Refused = await self._refuse(refusal, None)
+            client = scope.get("client")
+            answer: Reply | Refused = await self._refuse(refusal, client[0] if client else "")
         else:
             if call is None:
                 assert self._otherwise is not None

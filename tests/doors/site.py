@@ -46,7 +46,7 @@ class Recorder:
         self.whole.append((call, body))
         return Reply(200, (("content-type", "text/plain"),), call.path.encode(), RECEIPT)
 
-    async def refuse(self, refusal: Refusal, _call: ToolCall | None) -> Refused:
+    async def refuse(self, refusal: Refusal, _peer: str) -> Refused:
         self.refused.append(refusal.code)
         return Refused(refusal, "")
 

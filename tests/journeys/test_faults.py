@@ -269,3 +269,25 @@ async def test_no_call_keeps_its_place_after_any_of_this(tmp_path):
             assert place.gateway.pipeline.gatherer.in_flight == 0
     assert {r["status"] for r in results} == {"cancelled"}
     assert token_of(tmp_path) not in str(records(tmp_path))
+
+
+@pytest.mark.parametrize(("path", "status"), [("/tools/notes/notes", None), ("/tools/plain/up", "unknown")])
+async def test_a_client_that_leaves_in_mid_body_leaves_a_true_record(tmp_path, path, status):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token_of(tmp_path)}\r\n"
+            writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+            await writer.drain()
+            async with asyncio.timeout(5):
+                while not place.gateway.pipeline.gatherer.in_flight or (status and not records(tmp_path, "call")):
+                    await asyncio.sleep(0.01)
+                writer.close()
+                await writer.wait_closed()
+                while place.gateway.pipeline.gatherer.in_flight:
+                    await asyncio.sleep(0.01)
+            if status:
+                assert (await outcome(place))["status"] == status
+            assert "internal_error" not in str(records(tmp_path))
+    assert all(seen.body == b"" for seen in up.seen)
