@@ -174,7 +174,7 @@ class _Journey:
         blobs = (basis.policies, basis.schema, basis.entities) if basis else ()
         self.writing = self.pipeline.log.append("call", body, blobs=blobs)
         try:
-            self.receipt = await asyncio.shield(self.writing)
+            self.receipt = await self.writing
         except Refusal as refusal:
             if refusal.code == "body_too_large":  # the arguments do not fit into one record: the refusal itself still gets one
                 self.writing = self.basis = None
@@ -243,7 +243,7 @@ class _Journey:
             elapsed_ms=round((perf_counter() - self.began) * 1000),
             code=refusal.code if refusal else code,
         )
-        written = self.pipeline.log.append("result", result_body(self.call, self.receipt, outcome, self.credential))
+        written = self.pipeline.log.append("result", result_body(self.call, self.receipt, outcome, self.credential), lazily=True)
         written.add_done_callback(self._result_written)
         self._over("allow", status)
 

@@ -7,7 +7,6 @@ client leaves.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.call import Headers, Refused, Reply, ToolCall
 from gateway.config.model import Limits, Listener
 from gateway.doors.body import RequestBody
+from gateway.doors.callids import CallIds
 from gateway.doors.path import canonical
 from gateway.doors.problem import problem
 from gateway.errors import Refusal
@@ -89,6 +89,7 @@ class HttpDoor:
         self._limits = limits
         self._otherwise = otherwise
         self._base_url = base_url
+        self._ids = CallIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -131,7 +132,7 @@ class HttpDoor:
         client = scope["client"]
         token_header = options.token_header.lower() if options.token_header else None
         return ToolCall(
-            id=os.urandom(16).hex(),
+            id=self._ids.next(),
             door="http",
             tool=tool,
             method=scope["method"],

@@ -26,6 +26,8 @@ from gateway.record.writer import Answered, Pending, State, Writer
 
 OUTCOMES = frozenset({"result", "recover", "log.open", "log.close"})
 """Kinds that are written while the disk is full: what has happened must be told; what has not happened yet can wait."""
+LINGER_S = 0.002
+"""How long a record that nobody waits for may wait for one that somebody does, to share its commit."""
 OPEN_CALLS_MAX = 4_096
 """Calls without an outcome at one time. They are named in one line when a segment begins, so there is a limit."""
 
@@ -81,6 +83,11 @@ class Log:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Pending] = deque()
         self._pending = 0
+        self._held: list[Pending] = []
+        self._flush_at: asyncio.Handle | None = None
+        self._flush_soon = False
+        self._urgent = False
+        self._handed = 0
         self._stopping = False
         self._thread_ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -117,8 +124,9 @@ class Log:
         """Why the state is `failed`; empty otherwise. For operators, not for agents."""
         return self._writer.failure
 
-    def append(self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = ()) -> asyncio.Future[Receipt]:
-        """Queue a record; the future resolves when it is durable. `blobs` are stored before it.
+    def append(self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = (), lazily: bool = False) -> asyncio.Future[Receipt]:
+        """Queue a record; the future resolves when it is durable. `blobs` are stored before it. `lazily`: nobody waits for it, so it may wait
+        LINGER_S for another append and share its commit; the order of records is the order of appends all the same.
 
         The future raises Refusal: `log_unavailable` when the record cannot be durable, `body_too_large` when it does not fit in a line.
         Raises nothing itself but ValueError for a kind or body that no caller may use. A call whose future is cancelled, or has waited for
@@ -138,8 +146,32 @@ class Log:
         item = Pending(rest, future, blobs, outcome, opens, closes, loop.time() + self._settings.append_timeout_s, body.get("id"))
         self._pending += 1
         self._waiting.append(item)
-        self._writer.queue.put(item)
+        self._held.append(item)
+        self._urgent = self._urgent or not lazily
+        if not self._handed:
+            self._schedule()
         return future
+
+    def _schedule(self) -> None:
+        """See that what is held goes to the writer: at the end of this turn of the loop, or a little later when nobody waits for it."""
+        if self._flush_at is not None:
+            if not self._urgent or self._flush_soon:
+                return
+            self._flush_at.cancel()
+        self._flush_soon = self._urgent
+        self._flush_at = self._loop.call_soon(self._flush) if self._urgent else self._loop.call_later(LINGER_S, self._flush)
+
+    def _flush(self) -> None:
+        """Hand all that is held to the writer, in one go: waking its thread costs more than the rest of an append.
+
+        There is one batch at a time. What is appended while it is being made durable is handed over when it is: a busy loop then makes fewer
+        and larger batches, an idle one loses nothing.
+        """
+        self._flush_at, self._flush_soon, self._urgent = None, False, False
+        held, self._held = self._held, []
+        self._handed += len(held)
+        for item in held:
+            self._writer.queue.put(item)
 
     async def close(self) -> None:
         """Write `log.close`, sign, and let go of the folder. Appends still on their way are answered first; a disk that hangs is not waited for."""
@@ -148,6 +180,7 @@ class Log:
                 with contextlib.suppress(Refusal):
                     await self.append("log.close", {})
             self._stopping = True
+            self._flush()
             self._writer.queue.put(None)
         await asyncio.wait({self._thread_ended}, timeout=self._settings.append_timeout_s)
         self._watch.cancel()
@@ -189,6 +222,7 @@ class Log:
                 continue
             item.answered = True
             self._pending -= 1
+            self._handed -= 1
             future = item.future
             if future.done():  # cancelled, or given up: nobody holds the receipt, so nothing was sent
                 if item.opens and isinstance(answer, Receipt):
@@ -200,6 +234,8 @@ class Log:
         waiting = self._waiting
         while waiting and waiting[0].answered:
             waiting.popleft()
+        if self._held and not self._handed:
+            self._schedule()
         self._report_failure()
 
     def _disown(self, item: Pending, n: int) -> None:
