@@ -43,7 +43,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httptools": ("forward/", "doors/"),
     "prometheus_client": ("metrics.py",),
     "starlette": ("doors/", "app.py", "cli/demo/upstream.py"),  # the demo's upstream stands in for somebody else's service
-    "uvicorn": ("doors/", "app.py", "cli/demo/upstream.py"),
+    "uvicorn": ("cli/demo/upstream.py",),
     "tenacity": ("forward/retry.py",),
     "orjson": ("canonical.py",),
     "jsonschema_rs": ("tools/",),

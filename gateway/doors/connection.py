@@ -16,12 +16,11 @@ from http import HTTPStatus
 from typing import Literal, Protocol
 from urllib.parse import unquote
 
-from uvicorn.protocols.http.flow_control import FlowControl
-
 from gateway.call import Refused
 from gateway.config.model import Limits
 from gateway.doors.chunked import Chunked
 from gateway.doors.exchange import Exchange
+from gateway.doors.flow import FlowControl
 from gateway.doors.head import Head, check_beginning, parse
 from gateway.doors.problem import problem
 from gateway.errors import Refusal
@@ -232,7 +231,7 @@ class Connection(asyncio.Protocol):
             self._state = "busy"
             exchange.more_body = False
         if piece or done:
-            exchange.message_event.set()
+            exchange.wake()
 
     def _answered(self) -> None:
         """The response is complete: go on with the next request."""

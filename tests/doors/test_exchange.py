@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from uvicorn.protocols.http.flow_control import FlowControl
 
 from gateway.doors.exchange import Exchange
+from gateway.doors.flow import FlowControl
 
 
 class Wire:
@@ -55,6 +55,43 @@ async def test_an_answer_to_a_whole_request_keeps_the_connection():
     await answer(exchange(wire))
     assert wire.written == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\nok"
     assert not wire.closed
+
+
+async def test_a_head_waits_one_turn_for_its_body_and_no_longer():
+    wire = Wire()
+    made = exchange(wire)
+    await made.send({"type": "http.response.start", "status": 200, "headers": []})
+    assert wire.written == b""
+    await asyncio.sleep(0)
+    assert wire.written == b"HTTP/1.1 200 OK\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n"
+    await made.send({"type": "http.response.body", "body": b"ok", "more_body": True})
+    await made.send({"type": "http.response.body", "body": b""})
+    assert wire.written.endswith(b"\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_an_answer_that_has_no_body_sends_none(method, status):
+    wire = Wire()
+    made = exchange(wire, method=method)
+    await made.send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"9")] if status != 204 else []})
+    await made.send({"type": "http.response.body", "body": b"not sent!"})
+    await asyncio.sleep(0)
+    assert wire.written.endswith(b"\r\n\r\n")
+    assert b"transfer-encoding" not in wire.written
+
+
+@pytest.mark.parametrize("body", [b"o", b"okk"])
+async def test_a_body_of_another_length_than_declared_is_an_error_of_the_application(body):
+    made = exchange(Wire())
+    await made.send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    with pytest.raises(RuntimeError):
+        await made.send({"type": "http.response.body", "body": body})
+
+
+async def test_an_answer_cannot_have_two_framings():
+    fields = [(b"content-length", b"2"), (b"transfer-encoding", b"chunked")]
+    with pytest.raises(RuntimeError):
+        await exchange(Wire()).send({"type": "http.response.start", "status": 200, "headers": fields})
 
 
 async def test_an_answer_to_half_a_request_ends_the_connection():
