@@ -35,6 +35,8 @@ from gateway.tools.catalogue import Catalogue
 from gateway.watch import Print, changes, folders_of, print_of
 
 Report = Callable[[str], None]
+GC_YOUNG_MAX = 10_000
+"""A call makes some hundred objects and no cycles: looking for cycles every 700 objects costs two percent for nothing."""
 
 
 def load_state(settings: Settings, keys: SigningKeys) -> State:
@@ -106,7 +108,7 @@ class Gateway:
         )
         gateway = cls(settings, pipeline, keys, report)
         gateway.fatal = fatal
-        metrics.watch(breakers=upstreams.breakers, log=lambda: (log.state, log.size))
+        metrics.watch(breakers=upstreams.breakers, log=lambda: (log.state, log.size), in_flight=lambda: pipeline.gatherer.in_flight)
         gateway._loaded(state)
         try:
             await gateway._listen()
@@ -116,6 +118,7 @@ class Gateway:
         gateway._watcher = asyncio.create_task(gateway._watch(seen))
         gc.collect()
         gc.freeze()  # what was loaded lives as long as the process: the collector need not walk it on every pass
+        gc.set_threshold(GC_YOUNG_MAX, 20, 20)
         return gateway
 
     async def _listen(self) -> None:

@@ -26,6 +26,7 @@ class _Live(Collector):
     def __init__(self) -> None:
         self.breakers: Callable[[], Mapping[str, str]] = dict
         self.log: Callable[[], tuple[str, int]] = lambda: ("closed", 0)
+        self.in_flight: Callable[[], int] = int
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         breakers = GaugeMetricFamily("portreeve_breaker_state", "1 for the state each tool's circuit breaker is in", labels=["tool", "state"])
@@ -38,6 +39,7 @@ class _Live(Collector):
         for state in LOG_STATES:
             states.add_metric([state], float(state == state_now))
         yield states
+        yield GaugeMetricFamily("portreeve_calls_in_flight", "Calls that are being served now", value=self.in_flight())
         yield GaugeMetricFamily("portreeve_log_records", "Records in the decision log", value=size)
 
 
@@ -89,7 +91,6 @@ class Metrics:
         steps = _Steps()
         self._registry.register(steps)
         self.steps = {step: durations.observe for step, durations in steps.durations.items()}
-        self.in_flight = Gauge("portreeve_calls_in_flight", "Calls that are being served now", registry=self._registry)
         self.results_lost = Counter(
             "portreeve_results_lost", "Outcomes that could not be recorded; their calls read as unknown", registry=self._registry
         )
@@ -109,9 +110,9 @@ class Metrics:
         for result in ("ok", "failed"):
             self._reloads.labels(result)
 
-    def watch(self, *, breakers: Callable[[], Mapping[str, str]], log: Callable[[], tuple[str, int]]) -> None:
-        """Name where breaker states and (log state, log size) are read at scrape time."""
-        self._live.breakers, self._live.log = breakers, log
+    def watch(self, *, breakers: Callable[[], Mapping[str, str]], log: Callable[[], tuple[str, int]], in_flight: Callable[[], int] = int) -> None:
+        """Name where breaker states, (log state, log size) and the number of calls in flight are read at scrape time."""
+        self._live.breakers, self._live.log, self._live.in_flight = breakers, log, in_flight
 
     def call(self, tool: str, operation: str, decision: str, outcome: str) -> None:
         """Count one call. The caller passes names from the catalogue only."""

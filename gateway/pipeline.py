@@ -141,7 +141,6 @@ class _Journey:
         identity = self.identity = state.verifier.verify(call.token)
         self._step("identify")
         facts = self.facts = pipeline.gatherer.enter(identity)
-        pipeline.metrics.in_flight.inc()
         self._step("gather")
         tool = state.catalogue.tool(call.tool)
         if tool is None:
@@ -258,7 +257,6 @@ class _Journey:
         self.over = True
         metrics = self.pipeline.metrics
         self.pipeline.gatherer.leave(self.identity)
-        metrics.in_flight.dec()
         known = self.state.catalogue.tool(self.call.tool) is not None
         operation = self.invocation.operation.name if self.invocation else ""
         if self.basis is not None and decision == "deny":

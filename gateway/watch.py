@@ -55,7 +55,7 @@ async def changes(settings: Callable[[], Settings], seen: Print, report: Callabl
         folders = folders_of(settings())
         try:
             async for _ in watchfiles.awatch(
-                *folders, recursive=False, debounce=200, step=50, rust_timeout=LOOK_MS, yield_on_timeout=True, force_polling=polling
+                *folders, recursive=False, debounce=200, step=100, rust_timeout=LOOK_MS, yield_on_timeout=True, force_polling=polling
             ):
                 now = print_of(folders_of(settings()))
                 if now != seen:

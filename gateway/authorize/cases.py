@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.authorize.bundle import CASES, Bundle
 from gateway.authorize.decide import decide
-from gateway.call import Deny, Facts, Hold, Identity, Invocation, Permit, ToolCall
+from gateway.call import Deny, Facts, Hold, Identity, Invocation, Permit, ToolCall, Verdict
 from gateway.canonical import Json, JsonError, loads
 from gateway.errors import Problem
 
@@ -97,6 +97,11 @@ def read_cases(folder: Path) -> list[Case]:
     return found
 
 
+def case_of(call: Json, file: str = "") -> Case:
+    """A call by itself, described like that of a case. Raises Problem."""
+    return _case({"name": "this call", "call": call, "expect": {"decision": "allow"}}, 1, file, "")
+
+
 def _case(entry: Json, number: int, file: str, text: str) -> Case:
     def wrong(message: str, line: int = 0) -> Problem:
         return Problem("case_malformed", f"case {number}: {message}", file=file, line=line, remedy="see policies/README.md")
@@ -124,16 +129,10 @@ def _case(entry: Json, number: int, file: str, text: str) -> Case:
 def run_cases(bundle: Bundle, cases: list[Case]) -> Iterator[Finding]:
     """Decide every case."""
     for case in cases:
-        call = case.call
-        action = f"{call['tool']}/{call['operation']}"
-        plan = bundle.plans.get(action)
-        if plan is None:
-            yield Finding(case, "", (), "", f"there is no operation {action}")
+        verdict = ask(bundle, case)
+        if isinstance(verdict, str):
+            yield Finding(case, "", (), "", verdict)
             continue
-        if call["agent"] not in bundle.agents:
-            yield Finding(case, "", (), "", f"there is no agent {call['agent']}")
-            continue
-        verdict = decide(bundle, _invocation(bundle, case), _identity(case), _facts(case))
         match verdict:
             case Permit(basis=basis):
                 decision, code, message = "allow", "", ""
@@ -148,6 +147,17 @@ def run_cases(bundle: Bundle, cases: list[Case]) -> Iterator[Finding]:
             code,
             _difference(case, {"decision": decision, "reasons": list(basis.reasons), "code": code, "message": message}),
         )
+
+
+def ask(bundle: Bundle, case: Case) -> Verdict | str:
+    """Decide the call of a case; a text where the bundle knows no such agent or operation."""
+    call = case.call
+    action = f"{call['tool']}/{call['operation']}"
+    if action not in bundle.plans:
+        return f"there is no operation {action}"
+    if call["agent"] not in bundle.agents:
+        return f"there is no agent {call['agent']}"
+    return decide(bundle, _invocation(bundle, case), _identity(case), _facts(case))
 
 
 def _difference(case: Case, got: Mapping[str, Json]) -> str:

@@ -48,12 +48,18 @@ def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes], *, whole:
         context = authz["ctx"]
         found = stopped(context)
         if found is None:
-            library = _library(_Stored(authz["policies"], blob), _Stored(authz["schema"], blob))
-            who = (authz["p"], authz["a"], authz["r"])
-            found = judge(_seat(library, who, _Stored(authz["ents"], blob), whole=whole).evaluate(context), library.by_id)
+            library, seat = reopen(authz, blob, whole=whole)
+            found = judge(seat.evaluate(context), library.by_id)
     except (KeyError, TypeError, EngineError, Problem) as error:
         raise ReplayError(f"{type(error).__name__}: {error}") from error
     return result(found)
+
+
+def reopen(authz: Mapping[str, Json], blob: Callable[[str], bytes], *, whole: bool = True) -> tuple[Library, Seat]:
+    """The policies that a record was decided by, and its seat among them. Raises ReplayError, KeyError, TypeError, EngineError or Problem."""
+    library = _library(_Stored(authz["policies"], blob), _Stored(authz["schema"], blob))
+    who = (authz["p"], authz["a"], authz["r"])
+    return library, _seat(library, who, _Stored(authz["ents"], blob), whole=whole)
 
 
 def result(found: Judgement) -> dict[str, Json]:

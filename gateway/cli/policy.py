@@ -17,6 +17,7 @@ from gateway.authorize.policy import Policy
 from gateway.authorize.schema import SchemaSource
 from gateway.call import Operation
 from gateway.canonical import dumps
+from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
 from gateway.config.load import load
 from gateway.config.model import Settings
@@ -25,6 +26,7 @@ from gateway.identities import Identities, load_identities
 from gateway.tools.catalogue import Catalogue
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
+app.command()(conformance)
 
 Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
