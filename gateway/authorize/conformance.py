@@ -152,7 +152,7 @@ def _said(found: Evaluation) -> str:
     return f"{found.decision} because of {list(found.reasons)}" + (f" with errors {list(found.errors)}" if found.errors else "")
 
 
-def _passes(valid: bool) -> str:
+def _passes(valid: bool) -> str:  # noqa: FBT001 - it puts a word for one
     return "passes" if valid else "fails"
 
 
