@@ -35,6 +35,11 @@ REFUSALS: dict[str, Kind] = {
         "Send the plain path: no encoded slash, dot segment, backslash, semicolon, double slash or control character.",
     ),
     "malformed_json": Kind(400, "The body is not unambiguous JSON", "Send UTF-8 JSON without duplicate keys, NaN, lone surrogates or deep nesting."),
+    "malformed_question": Kind(
+        400,
+        "The body is not a question that can be decided",
+        "Send subject, action, resource and context as OpenID AuthZEN 1.0 has them; `pointer` names the member that is wrong.",
+    ),
     "ambiguous_token": Kind(400, "More than one token was presented", "Send the token once, in one header."),
     "invalid_token": Kind(401, "A valid token is needed", "Get a fresh token: portreeve token AGENT."),
     "denied": Kind(403, "Policy does not allow this call", "Change the arguments, or ask the owner of the policy."),
@@ -71,7 +76,6 @@ REFUSALS: dict[str, Kind] = {
         503, "The decision log cannot be written, so no call leaves", "Try again later; the platform team must free the log's disk."
     ),
     "credential_unavailable": Kind(503, "The tool's credential cannot be read; nothing was sent", "Report the decision number to the platform team."),
-    "stopping": Kind(503, "The gateway is shutting down", "Repeat the call on a new connection."),
     "upstream_timeout": Kind(
         504, "The tool did not answer in time; whether it acted is not known", "Check the tool's state before you repeat a write."
     ),
