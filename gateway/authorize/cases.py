@@ -99,12 +99,12 @@ def read_cases(folder: Path) -> list[Case]:
 
 def case_of(call: Json, file: str = "") -> Case:
     """A call by itself, described like that of a case. Raises Problem."""
-    return _case({"name": "this call", "call": call, "expect": {"decision": "allow"}}, 1, file, "")
+    return _case({"name": "", "call": call, "expect": {"decision": "allow"}}, 0, file, "")
 
 
 def _case(entry: Json, number: int, file: str, text: str) -> Case:
     def wrong(message: str, line: int = 0) -> Problem:
-        return Problem("case_malformed", f"case {number}: {message}", file=file, line=line, remedy="see policies/README.md")
+        return Problem("case_malformed", f"case {number}: {message}" if number else message, file=file, line=line, remedy="see policies/README.md")
 
     if not isinstance(entry, dict) or entry.keys() != {"name", "call", "expect"} or not isinstance(entry["name"], str):
         raise wrong("a case has the members name, call and expect")

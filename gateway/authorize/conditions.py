@@ -1,7 +1,6 @@
 """Takes the conditions of a policy apart: every conjunct with its text and line, and as a permit of its own that holds exactly where it does.
 
-The text is cut, not the parsed tree, because an author wants to see the own words. The parsed tree then decides whether the cut was right:
-where the two differ, the clause stays whole.
+The text is cut, not the parsed tree, because an author wants to see the own words. Tests hold the cut to the parser's tree.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from gateway.authorize.engine import EngineError, policy_json
 from gateway.authorize.policy import Policy
-from gateway.canonical import Json, dumps
 
 POLICIES_MAX = 4_096
 
+Kind = Literal["when", "unless"]
+
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|\s+|\w+|&&|\|\||.', re.DOTALL)
-_CLAUSES = ("when", "unless")
+_CLAUSES: dict[str, Kind] = {"when": "when", "unless": "unless"}
 _EFFECTS = ("permit", "forbid")
 _JOINS = {"when": "&&", "unless": "||"}
 """What a clause is cut at: `unless { a || b }` is two conditions, neither of which may be true."""
@@ -30,7 +29,7 @@ _OPEN = {"(": ")", "[": "]", "{": "}"}
 class Condition:
     """One conjunct. `text` is what was written, on one line and without comments; `line` is where it stands in the policy's file."""
 
-    kind: Literal["when", "unless"]
+    kind: Kind
     text: str
     line: int
 
@@ -65,19 +64,19 @@ class _Token:
 class _Clause:
     """One `when` or `unless`: where its word stands among the tokens, and what is between its braces."""
 
-    kind: Literal["when", "unless"]
+    kind: Kind
     at: int
     body: tuple[_Token, ...]
 
 
 @lru_cache(maxsize=POLICIES_MAX)
-def _anatomy(text: str) -> tuple[str, tuple[tuple[Literal["when", "unless"], str, int], ...]]:
+def _anatomy(text: str) -> tuple[str, tuple[tuple[Kind, str, int], ...]]:
     tokens = [_Token(match[0], match.start()) for match in _TOKEN.finditer(text)]
     tokens = [token for token in tokens if not token.silent]
     effect = next(n for n, token in enumerate(tokens) if token.text in _EFFECTS and (n == 0 or tokens[n - 1].text != "@"))
     clauses = list(_clauses(tokens, effect + 1))
     end = clauses[0].at if clauses else len(tokens) - 1
-    found = [(clause.kind, _text(part), part[0].start) for clause in clauses for part in _parts(clause)]
+    found = [(clause.kind, _text(part), part[0].start) for clause in clauses for part in _cut(clause.body, _JOINS[clause.kind])]
     return f"permit {_text(tokens[effect + 1 : end])};", tuple(found)
 
 
@@ -90,12 +89,12 @@ def dissect(policy: Policy) -> Anatomy:
 def _clauses(tokens: Sequence[_Token], start: int) -> Iterator[_Clause]:
     n = start
     while n < len(tokens):
-        kind = tokens[n].text
-        if kind == "when" or kind == "unless":  # noqa: PLR1714 - so that the type is known
+        kind = _CLAUSES.get(tokens[n].text)
+        if kind is not None:
             end = _closing(tokens, n + 1)
             yield _Clause(kind, n, tuple(tokens[n + 2 : end]))
             n = end
-        elif kind in _OPEN:
+        elif tokens[n].text in _OPEN:
             n = _closing(tokens, n)
         n += 1
 
@@ -109,21 +108,11 @@ def _closing(tokens: Sequence[_Token], opening: int) -> int:
     raise AssertionError("a parsed policy closes its brackets")
 
 
-def _parts(clause: _Clause) -> list[tuple[_Token, ...]]:
-    """The conjuncts of a clause, where their parsed trees are those of the clause; else all of it as one."""
-    parts = list(_cut(clause.body, _JOINS[clause.kind]))
-    if len(parts) > 1:
-        try:
-            trees = [_tree(clause.kind, part) for part in parts]
-            if dumps(trees) != dumps(list(_operands(_tree(clause.kind, clause.body), _JOINS[clause.kind]))):
-                return [clause.body]
-        except EngineError:
-            return [clause.body]
-    return parts
-
-
 def _cut(tokens: tuple[_Token, ...], join: str) -> Iterator[tuple[_Token, ...]]:
-    """Cut where the join stands outside all brackets. `||` binds weaker than `&&`, and `if` weaker than both, so beside them nothing is cut."""
+    """The conjuncts: cut where the join stands outside all brackets.
+
+    `||` binds weaker than `&&`, and `if` weaker than both, so beside them nothing is cut.
+    """
     while tokens and tokens[0].text == "(" and _closing(tokens, 0) == len(tokens) - 1:
         tokens = tokens[1:-1]
     outside = []
@@ -142,20 +131,6 @@ def _cut(tokens: tuple[_Token, ...], join: str) -> Iterator[tuple[_Token, ...]]:
     for at in [*(n for n in outside if tokens[n].text == join), len(tokens)]:
         yield from _cut(tokens[start:at], join)
         start = at + 1
-
-
-def _tree(kind: str, tokens: Sequence[_Token]) -> Json:
-    return policy_json(f"permit (principal, action, resource) {kind} {{ {_text(tokens)} }};")["conditions"][0]["body"]
-
-
-def _operands(tree: Json, join: str) -> Iterator[Json]:
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict) and join in node:
-            pending += [node[join]["right"], node[join]["left"]]
-        else:
-            yield node
 
 
 def _text(tokens: Sequence[_Token]) -> str:

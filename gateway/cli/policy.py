@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.authorize.bundle import Bundle, describe, read_bundle
 from gateway.authorize.cases import Finding, read_cases, run_cases
 from gateway.authorize.engine import parse_schema
 from gateway.authorize.policy import Policy
-from gateway.authorize.schema import SchemaSource
-from gateway.call import Operation
 from gateway.canonical import dumps
 from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
-from gateway.config.load import load
-from gateway.config.model import Settings
+from gateway.cli.policy_deployment import AsJson, Deployment, Folder
+from gateway.cli.policy_explain import explain
 from gateway.errors import Problem, Problems
-from gateway.identities import Identities, load_identities
-from gateway.tools.catalogue import Catalogue
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
 app.command()(conformance)
+app.command()(explain)
 
-Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Deployment:
-    """What policies of a deployment are about."""
-
-    settings: Settings
-    operations: tuple[Operation, ...]
-    identities: Identities
-
-    @classmethod
-    def read(cls, folder: Path) -> _Deployment:
-        settings = load(folder)
-        return cls(settings, tuple(Catalogue.load(settings).operations()), load_identities(settings.identities))
-
-    def bundle(self) -> Bundle:
-        return read_bundle(
-            self.settings.policies, self.operations, self.settings.tools.values(), self.identities, today=dt.datetime.now(tz=dt.UTC).date()
-        )
-
-    def schema(self) -> SchemaSource:
-        return describe(self.settings.policies, self.operations, list(self.settings.tools.values()), self.identities)[1]
 
 
 @app.command()
@@ -66,7 +36,7 @@ def check(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = Fal
     warnings: tuple[Problem, ...] = ()
     summary = ""
     try:
-        deployment = _Deployment.read(folder)
+        deployment = Deployment.read(folder)
         bundle = deployment.bundle()
         warnings = bundle.warnings
         findings = list(run_cases(bundle, read_cases(deployment.settings.policies)))
@@ -96,7 +66,7 @@ def run_tests(words: Names = None, folder: Folder = Path(), as_json: AsJson = Fa
 
     Example: portreeve policy test refund
     """
-    deployment = _Deployment.read(folder)
+    deployment = Deployment.read(folder)
     cases = [case for case in read_cases(deployment.settings.policies) if not words or any(word in case.name for word in words)]
     findings = list(run_cases(deployment.bundle(), cases))
     failed = [finding for finding in findings if finding.wrong]
@@ -135,7 +105,7 @@ def schema(
 
     Example: portreeve policy schema --action tickets/create_refund
     """
-    source = _Deployment.read(folder).schema()
+    source = Deployment.read(folder).schema()
     generated = source.generated
     if action:
         actions = generated[""]["actions"]
@@ -158,7 +128,7 @@ def list_policies(words: Names = None, folder: Folder = Path(), as_json: AsJson 
 
     Example: portreeve policy list refund
     """
-    bundle = _Deployment.read(folder).bundle()
+    bundle = Deployment.read(folder).bundle()
     found = [policy for policy in bundle.library.policies if not words or any(word in policy.id for word in words)]
     if as_json:
         print_json({"digest": bundle.digest, "engine": bundle.engine, "policies": [_policy_json(policy) for policy in found]})

@@ -59,4 +59,6 @@ class Deployment:
             plan.check.hold(dict(arguments))
         except Refusal as refusal:
             return f"{refusal.pointer or '/'} {refusal.detail}"
+        if plan.body is not None and arguments.keys() - plan.body.elsewhere:  # there is a body, so what it must have must be there
+            return next((f"/{name} is required" for name in plan.body.members if name not in arguments), "")
         return ""
