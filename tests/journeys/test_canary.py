@@ -136,7 +136,7 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
         if file.is_file() and file not in belongs:
             places[str(file.relative_to(tmp_path))] = file.read_bytes()
     assert any(name.endswith(".jsonl") for name in places)
-    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", token):
+    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", token[:-10]):
         for form in forms(secret):
             leaks = [name for name, content in places.items() if form in content]
             assert leaks == [], f"{form!r} leaked"

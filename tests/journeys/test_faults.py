@@ -276,7 +276,7 @@ async def test_a_client_that_leaves_in_mid_body_leaves_a_true_record(tmp_path, p
     async with upstream(echo) as up:
         write_place(tmp_path, up.port)
         async with running(tmp_path) as place:
-            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            _reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
             head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token_of(tmp_path)}\r\n"
             writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
             await writer.drain()
