@@ -18,8 +18,10 @@ from gateway.call import Blob
 from gateway.canonical import Json, dumps
 from gateway.config.load import load
 from gateway.config.model import Settings
+from gateway.doors.access import access_routes
 from gateway.doors.admin import admin_app
 from gateway.doors.agents import agents_app
+from gateway.doors.http import allowed_hosts
 from gateway.doors.server import Server, serve
 from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
@@ -132,7 +134,8 @@ class Gateway:
             audience=audience(settings),
         )
         self._agents = await serve(agents, settings.agents.host, settings.agents.port, settings.limits, on_refusal=self._door_refused)
-        admin = admin_app(pipeline.metrics, self.readiness)
+        access = access_routes(lambda: pipeline.state, pipeline.gatherer.look, allowed_hosts(settings.admin), settings.limits)
+        admin = admin_app(pipeline.metrics, self.readiness, access)
         self._admin = await serve(admin, settings.admin.host, settings.admin.port, settings.limits, on_refusal=self._door_refused)
 
     def _door_refused(self, code: str, reason: str, peer: str) -> None:

@@ -65,6 +65,15 @@ class Gatherer:
         self._in_flight += 1
         return facts
 
+    def look(self, agent: str) -> Facts:
+        """The facts as a call of this agent would have them now. A question is no call: nothing is counted, no agent is remembered."""
+        now_us = self._now_us()
+        activity = self._agents.get(agent)
+        if activity is None:
+            return Facts(now_us=now_us)
+        activity.turn(now_us // 1_000_000)
+        return Facts(now_us=now_us, calls_last_minute=activity.total, calls_in_flight=activity.in_flight)
+
     def leave(self, identity: Identity) -> None:
         """The call is over. MUST be called once for each `enter` that returned."""
         self._agents[identity.agent].in_flight -= 1

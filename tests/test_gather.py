@@ -99,3 +99,14 @@ def test_the_count_equals_a_plain_list_of_whole_seconds(pauses):
         assert g.enter(who()).calls_last_minute == sum(now - s < 60 for s in seconds)
         g.leave(who())
         seconds.append(now)
+
+
+def test_a_look_tells_what_a_call_would_be_told_and_counts_nothing():
+    clock = Clock()
+    calls = gatherer(clock)
+    assert calls.look("a") == calls.look("a")
+    calls.enter(who())
+    for _ in range(2):
+        assert (calls.look("a").calls_last_minute, calls.look("a").calls_in_flight, calls.look("b").calls_last_minute) == (1, 1, 0)
+    clock.us += 60 * SECOND
+    assert (calls.look("a").calls_last_minute, calls.look("a").calls_in_flight) == (0, 1)

@@ -69,6 +69,20 @@ class Verifier:
             self._verified.popitem(last=False)
         return identity
 
+    def standing(self, agent: str, *, for_user: bool = False) -> str:
+        """Why no token of this agent would be taken now, whatever else it says; empty when one could be. For questions about an agent."""
+        now = self._now()
+        found = self._identities.agents.get(agent)
+        if found is None:
+            return f"the agent {agent} is not registered"
+        denial = self._identities.revoked.denies("agent", agent, now)
+        if denial is not None:
+            return f"the agent is revoked: {denial.reason}"
+        if for_user and not found.delegation.may_act_for_users:
+            return f"the agent {agent} may not act for users"
+        why = found.unusable_because(now)
+        return f"the agent {agent} {why}" if why else ""
+
     def _prove(self, token: UnverifiedToken, now: float) -> tuple[float, Identity]:
         if token.claims.get("iss") != self._issuer:
             refuse("iss is not this gateway")

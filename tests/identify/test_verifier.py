@@ -109,3 +109,15 @@ def test_a_clock_a_little_behind_the_minters_is_forgiven(bench: Bench):
     assert bench.verifier().verify(secret(bench.token())).agent == "support-bot"
     bench.clock.at = NOW - 5.5
     expect_refused(bench.verifier(), bench.token(), "not valid for another")
+
+
+def test_standing_says_why_no_token_of_an_agent_would_count(bench: Bench):
+    assert bench.verifier().standing("support-bot") == ""
+    assert "not registered" in bench.verifier().standing("nobody")
+    assert "is suspended" in bench.verifier(snapshot(status="suspended")).standing("support-bot")
+    assert "may not act for users" in bench.verifier().standing("support-bot", for_user=True)
+    denial = Denial("agent", "support-bot", "paused", until=NOW + 60)
+    verifier = bench.verifier(snapshot(revoked=Revoked({("agent", "support-bot"): denial})))
+    assert "revoked: paused" in verifier.standing("support-bot")
+    bench.clock.at = NOW + 60
+    assert verifier.standing("support-bot") == ""
