@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.authorize import ReplayError, recompute
 from gateway.canonical import Json, dumps
 from gateway.cli.log_view import decision_story, print_report, summary_line
 from gateway.cli.output import plural, print_json, printable, styled
+from gateway.cli.progress import progress as show_progress
 from gateway.config.load import load
 from gateway.errors import Problem
 from gateway.record import PUBLIC_FILE, BadNote, BrokenLine, LogReader, NoteKey, ObjectBroken, ObjectMissing, Record, parse_keys, verify_folder
@@ -89,16 +88,6 @@ def _reading() -> Iterator[None]:
         _stop(INCOMPLETE, f"a record names an object that the log does not hold whole: {error}")
 
 
-@contextlib.contextmanager
-def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error when that is a terminal; nothing else otherwise."""
-    console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
 def _expected_size(where: Where) -> int | None:
     with contextlib.suppress(Problem, BadNote, OSError):
         newest = LogReader(where.folder).checkpoint(where.keys)
@@ -123,7 +112,7 @@ def verify(
     Exit codes: 0 yes, 1 tampered, 2 wrong usage, 3 something is missing, 4 a key or signature is missing or wrong.
     """
     where = _where(folder, log, key, needs_key=True)
-    with _progress("verifying", _expected_size(where)) as progress:
+    with show_progress("verifying", _expected_size(where)) as progress:
         report = verify_folder(where.folder, keys=where.keys, level=level, origin=where.origin, pin=pin, progress=progress)
     if as_json:
         print_json(asdict(report) | {"ok": report.ok})
@@ -215,7 +204,7 @@ def replay(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = Fal
     reader = where.reader()
     stored = lru_cache(maxsize=1_024)(reader.object)
     same, differing, missing, differences = 0, 0, 0, list[dict[str, Json]]()
-    with _reading(), _progress("replaying", None) as progress:
+    with _reading(), show_progress("replaying", None) as progress:
         for record in reader.records():
             if record.n % 256 == 0:
                 progress(record.n)

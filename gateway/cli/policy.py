@@ -14,6 +14,7 @@ from gateway.authorize.policy import Policy
 from gateway.canonical import dumps
 from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
+from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_explain import explain
 from gateway.errors import Problem, Problems
@@ -21,6 +22,7 @@ from gateway.errors import Problem, Problems
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
 app.command()(conformance)
 app.command()(explain)
+app.command()(coverage)
 
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]

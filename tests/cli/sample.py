@@ -8,11 +8,11 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from gateway.authorize.cases import ask, case_of
-from gateway.call import Verdict
 from gateway.canonical import Json, loads
 from gateway.cli.policy import app
 from gateway.cli.policy_deployment import Deployment
 from gateway.record import NoteSigner, open_log
+from gateway.record.bodies import authz_body
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,27 +39,10 @@ async def write_log(folder: Path, calls: list[dict[str, Json]]) -> None:
             verdict = ask(bundle, case_of(call))
             assert not isinstance(verdict, str), verdict
             await log.append(
-                "call", {"code": "", "authz": authz(verdict)}, blobs=(verdict.basis.policies, verdict.basis.schema, verdict.basis.entities)
+                "call", {"code": "", "authz": authz_body(verdict.basis)}, blobs=(verdict.basis.policies, verdict.basis.schema, verdict.basis.entities)
             )
     finally:
         await log.close()
-
-
-def authz(verdict: Verdict) -> dict[str, Json]:
-    basis = verdict.basis
-    return {
-        "p": basis.principal,
-        "a": basis.action,
-        "r": basis.resource,
-        "ctx": loads(basis.context),
-        "ents": basis.entities.digest,
-        "policies": basis.policies.digest,
-        "schema": basis.schema.digest,
-        "decision": basis.verdict,
-        "reasons": list(basis.reasons),
-        "errors": list(basis.errors),
-        "obl": [list(pair) for pair in basis.obligations],
-    }
 
 
 def run(*words: object):

@@ -1,0 +1,120 @@
+"""`portreeve policy coverage`: which policies and conditions the cases, or the decision log, have seen come out both ways."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from math import floor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.authorize.cases import ask, read_cases
+from gateway.authorize.conditions import Condition
+from gateway.authorize.coverage import Coverage, Covered, Tally, percent
+from gateway.canonical import Json
+from gateway.cli.output import plural, print_json, print_table, styled
+from gateway.cli.policy_deployment import AsJson, Deployment, Folder
+from gateway.cli.progress import progress
+from gateway.errors import Problem
+from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing
+
+OBJECTS_MAX = 1_024
+NEVER = "NEVER"
+
+FromLog = Annotated[bool, typer.Option("--log", help="Count the decisions of the log, too, by the policies of today.")]
+FailUnder = Annotated[float, typer.Option("--fail-under", metavar="PERCENT", min=0, max=100, help="Exit with 1 when less was seen.")]
+Missing = Annotated[bool, typer.Option("--missing", help="Show only what never came out one way.")]
+
+
+def coverage(
+    *, folder: Folder = Path(), from_log: FromLog = False, fail_under: FailUnder = 0.0, missing: Missing = False, as_json: AsJson = False
+) -> None:
+    """Show how often each policy applied and each condition held, over the cases. What never came out one way is not tested.
+
+    A condition counts where the call came as far as it: its policy's scope matches, and all conditions before it held.
+
+    Example: portreeve policy coverage --missing --fail-under 100
+    """
+    deployment = Deployment.read(folder)
+    bundle = deployment.bundle()
+    found = Coverage(bundle)
+    for case in read_cases(deployment.settings.policies):
+        verdict = ask(bundle, case)
+        if isinstance(verdict, str):
+            raise Problem("case_failed", f"{case.name}: {verdict}", file=case.file, line=case.line, remedy="see `portreeve policy test`")
+        found.add_basis(verdict.basis)
+    if from_log:
+        _add_log(deployment, found)
+    report = found.report()
+    share = percent(report)
+    passed = share >= fail_under
+    if as_json:
+        policies = [_covered_json(covered) for covered in report]
+        print_json({"ok": passed, "percent": share, "fail_under": fail_under, "decisions": dict(found.taken), "policies": policies})
+    else:
+        _print(report, found, missing=missing)
+        word = styled("ok", "green", sys.stdout) if passed else styled("TOO LOW", "red", sys.stdout)
+        print(f"{word}  {floor(share * 10) / 10:.1f} % of all outcomes seen" + (f", {fail_under:g} % wanted" if fail_under else ""))
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _add_log(deployment: Deployment, found: Coverage) -> None:
+    """Every decision of the log. One whose entities the log no longer holds ends the command: a silent gap would look like a tested rule."""
+    try:
+        reader = LogReader(deployment.settings.log.folder)
+        stored = lru_cache(maxsize=OBJECTS_MAX)(reader.object)
+        with progress("reading the log", None) as show:
+            for record in reader.records():
+                if record.n % 256 == 0:
+                    show(record.n)
+                authz = record.body.get("authz") if record.kind == "call" else None
+                if isinstance(authz, Mapping):
+                    found.add((authz["p"], authz["a"], authz["r"]), authz["ctx"], stored(authz["ents"]))
+    except (BadNote, BrokenLine, ObjectMissing, ObjectBroken, KeyError) as error:
+        raise Problem("log_unreadable", str(error), file=str(deployment.settings.log.folder), remedy="see `portreeve log verify`") from error
+
+
+def _print(report: tuple[Covered, ...], found: Coverage, *, missing: bool) -> None:
+    rows = [row for covered in report for row in _rows(covered, missing=missing)]
+    if rows:
+        print_table(("policy", "effect", "true", "false", "where", "condition"), rows)
+        print()
+    words = {"asked": "decided by policy", "stopped": "stopped before policy", "unfit": "left out: they do not fit today's contracts"}
+    print(", ".join(f"{plural(count, 'decision')} {words[kind]}" for kind, count in found.taken.items()) or "no decisions")
+
+
+def _rows(covered: Covered, *, missing: bool) -> list[tuple[str, ...]]:
+    policy = covered.policy
+    file = Path(policy.piece.file).name
+    effect = f"{policy.effect}{' (shadow)' if policy.shadow else ''}"
+    rows = [(covered.applied, policy.piece.line, "applies"), *((tally, c.line, str(c)) for c, tally in covered.conditions)]
+    shown = [row for row in rows if row[0].seen < 2 or not missing]
+    return [
+        (*((policy.id, effect) if at == 0 else ("", "")), str(tally.true or NEVER), str(tally.false or NEVER), f"{file}:{line}", text)
+        for at, (tally, line, text) in enumerate(shown)
+    ]
+
+
+def _covered_json(covered: Covered) -> dict[str, Json]:
+    policy = covered.policy
+    return {
+        "id": policy.id,
+        "effect": policy.effect,
+        "shadow": policy.shadow,
+        "file": policy.piece.file,
+        "line": policy.piece.line,
+        "applied": _tally_json(covered.applied),
+        "conditions": [_condition_json(condition, tally) for condition, tally in covered.conditions],
+    }
+
+
+def _condition_json(condition: Condition, tally: Tally) -> dict[str, Json]:
+    return {"kind": condition.kind, "text": condition.text, "line": condition.line, **_tally_json(tally)}
+
+
+def _tally_json(tally: Tally) -> dict[str, Json]:
+    return {"true": tally.true, "false": tally.false}
