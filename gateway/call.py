@@ -104,7 +104,7 @@ class Invocation:
     """A call matched to its operation, with arguments that keep to the contract.
 
     `body` is the body rebuilt from the parsed arguments when the contract knows it; None means: stream `call.body` as it comes.
-    `query` is what goes upstream. `arguments` is empty for a tool without contract.
+    `query` is what goes upstream. `arguments` is empty for a tool without contract. `headers` names the header fields that are arguments.
     """
 
     call: ToolCall
@@ -113,6 +113,7 @@ class Invocation:
     query: str
     body: bytes | None
     content_type: str | None = None
+    headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from gateway.errors import Refusal
 from gateway.record import Log
 
 KEYS_MAX = 64
+SAMPLES_BYTES_MAX = 32_768
+"""A summary has to fit into one line of the log (64 KiB), however many samples the settings ask for and whatever strangers write."""
 
 
 class RefusalSummary:
@@ -29,6 +31,7 @@ class RefusalSummary:
         self._from_us = 0
         self._by: Counter[str] = Counter()
         self._samples: list[Json] = []
+        self._sampled_bytes = 0
         self._total = 0
 
     def add(self, refusal: Refusal, *, call: ToolCall | None = None, peer: str = "") -> None:
@@ -40,20 +43,20 @@ class RefusalSummary:
         self._total += 1
         key = f"{refusal.code}: {refusal.reason[:120]}"
         self._by[key if key in self._by or len(self._by) < KEYS_MAX else f"{refusal.code}: other"] += 1
-        if len(self._samples) >= self._limits.refusals_sampled_per_window:
+        if len(self._samples) >= self._limits.refusals_sampled_per_window or self._sampled_bytes > SAMPLES_BYTES_MAX:
             return
         token = call.token if call else None
-        self._samples.append(
-            {
-                "t": now_us,
-                "id": call.id if call else "",
-                "tool": call.tool[:64] if call else "",
-                "peer": call.peer if call else peer,
-                "code": refusal.code,
-                "reason": refusal.reason[:300],
-                "token": hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()[:12] if token else "",
-            }
-        )
+        sample: dict[str, Json] = {
+            "t": now_us,
+            "id": call.id if call else "",
+            "tool": call.tool[:64] if call else "",
+            "peer": call.peer if call else peer,
+            "code": refusal.code,
+            "reason": refusal.reason[:300],
+            "token": hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()[:12] if token else "",
+        }
+        self._samples.append(sample)
+        self._sampled_bytes += len(repr(sample).encode("utf-8", "backslashreplace"))
 
     def flush(self) -> asyncio.Future[Receipt] | None:
         """Write the window's summary, if it saw anything."""
@@ -69,7 +72,7 @@ class RefusalSummary:
             "by": dict(self._by.most_common()),
             "samples": self._samples,
         }
-        self._by, self._samples, self._total = Counter(), [], 0
+        self._by, self._samples, self._sampled_bytes, self._total = Counter(), [], 0, 0
         written = self._log.append("refusals", body)
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
         return written

@@ -79,6 +79,11 @@ def _path(value: str) -> dict[str, Json]:
     """An absolute path without dot segments, double or trailing slashes. One that still holds an escape or a backslash could be read in two ways."""
     if "\0" in value or "\\" in value or unquote(value) != value:
         raise Unrepresentable("the path holds an escape, a backslash or NUL")
+    depth = 0
+    for part in value.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < 0:  # some stop at the root, others climb out of the folder that the tool serves
+            raise Unrepresentable("the path climbs above its beginning")
     path = posixpath.normpath("/" + value.strip("/"))
     parts = path.split("/")[1:]
     if len(parts) > PARTS_MAX or len(path) > PATH_CHARS_MAX:

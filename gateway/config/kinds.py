@@ -9,6 +9,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from gateway.config.addresses import is_refused
+
 
 class Fault(Exception):  # noqa: N818 - becomes a Problem once its place is known
     """A value is not what its key asks for: `code` and `message` as in Problem, `remedy` says what to write."""
@@ -171,13 +173,11 @@ def base_url(text: str) -> str:
 def tool_url(text: str) -> str:
     """The base URL of an upstream. Link-local addresses are refused: a cloud's metadata service hands out the machine's own credentials."""
     found = base_url(text)
-    literal = (urlsplit(found).hostname or "").partition("%")[0]
     try:
-        number = ipaddress.ip_address(literal)
-    except ValueError:
+        refused = is_refused(urlsplit(found).hostname or "")
+    except ValueError:  # a name, which is looked up when it is called
         return found
-    mapped = getattr(number, "ipv4_mapped", None) or number
-    if mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified:
+    if refused:
         raise Fault(
             "bad_url", "points to a link-local, multicast or unspecified address", "name the service's own address; metadata services are never tools"
         )

@@ -1,7 +1,8 @@
 """The settings of a deployment as frozen values. Units stand last in the names; every limit has a default that is safe.
 
 `gateway.config.load` fills them from `gateway.toml`; nothing else reads settings. TOML tables mirror the classes: `[gateway]`, `[listen.agents]`,
-`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`.
+`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`. `file` and `line` say where a table stands; two that differ in
+nothing else are equal, so that a comment closes no connection of a tool.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ class InlineOperation:
     parameters: Mapping[str, object] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
-    file: str = ""
-    line: int = 0
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,8 @@ class ToolSettings:
     breaker_open_s_max: float = 120.0
     breaker_probes: int = 3
     ca_file: Path | None = None
-    file: str = ""
-    line: int = 0
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,8 @@ class CredentialSettings:
     format: str = "{secret}"
     query: str | None = None
     basic_user: str | None = None
-    file: str = ""
-    line: int = 0
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

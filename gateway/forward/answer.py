@@ -11,7 +11,7 @@ from gateway.config.model import ToolSettings
 from gateway.errors import Attempt, Refusal
 from gateway.forward.echo import NeedleCase, Needles, StreamGuard, covered
 from gateway.forward.exchange import Failed, Incoming
-from gateway.forward.headers import allowed_names, passed_down, with_location
+from gateway.forward.headers import allowed_names, passed_down, with_places
 from gateway.forward.pool import Origin
 from gateway.forward.stream import PulledStream
 
@@ -43,12 +43,10 @@ class Sieve:
         """Raises Failed invalid for an answer that cannot be handed down safely; then the caller closes its body."""
         headers = passed_down(incoming.headers, self._allowed)
         needles = self._needles(grant)
-        if needles is not None:
-            coding = next((value.lower() for name, value in incoming.headers if name == b"content-encoding"), b"identity")
-            if coding != b"identity":
-                # asked for plain bytes, so that an echo of the credential could be seen; compressed ones would hide it
-                raise Failed("invalid", "a compressed answer, though only a plain one was accepted", sent=True)
-        sifted = with_location(headers, self._origin, self._prefix, grant.path)
+        if needles is not None and any(name == b"content-encoding" and value.lower() != b"identity" for name, value in incoming.headers):
+            # asked for plain bytes, so that an echo of the credential could be seen; compressed ones would hide it
+            raise Failed("invalid", "a compressed answer, though only a plain one was accepted", sent=True)
+        sifted = with_places(headers, self._origin, self._prefix, grant.path)
         if needles is not None:
             sifted = self._cover_headers(sifted, needles)
         body = incoming.body

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from itertools import chain, zip_longest
 from typing import Any
+
+from gateway.config.addresses import is_refused
 
 NEXT_ADDRESS_AFTER_S = 0.25
 
@@ -16,23 +17,17 @@ _Address = tuple[int, tuple[Any, ...]]
 async def dial(host: str, port: int) -> socket.socket:
     """Connect by TCP. Raises OSError. The caller sets the time limit; whatever is open when it cancels is closed.
 
-    Link-local, multicast and unspecified addresses are refused even when a name resolves to them: the metadata services of clouds live
-    there, and a name can be pointed at them after its settings were checked (DNS rebinding). We connect to the address that was looked at.
+    Addresses of metadata services and of nobody are refused even when a name resolves to them: a name can be pointed at them after its
+    settings were checked (DNS rebinding). We connect to the address that was looked at.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    addresses: list[_Address] = [(family, address) for family, _, _, _, address in found if not _is_refused(str(address[0]))]
+    addresses: list[_Address] = [(family, address) for family, _, _, _, address in found if not is_refused(str(address[0]))]
     if not addresses:
         raise OSError("the name resolves to no address that may be called")
     if len(addresses) == 1:
         return await _connect(addresses[0])
     return await _race(_interleave(addresses))
-
-
-def _is_refused(text: str) -> bool:
-    number = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(number, "ipv4_mapped", None) or number
-    return bool(mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified)
 
 
 def _interleave(addresses: list[_Address]) -> list[_Address]:

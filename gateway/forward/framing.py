@@ -125,7 +125,8 @@ class Framing:
             self._refuse("a status outside 200-599")
         self.status = status
         self._frame()
-        self.keep_alive = parser.should_keep_alive()
+        # After HEAD a careless server sends the body all the same, and late: it would pass for the answer to another agent's call.
+        self.keep_alive = self._expects_body and parser.should_keep_alive()
         self.head_done = True
         if not self._expects_body:
             self.done = True

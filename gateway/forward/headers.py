@@ -56,6 +56,9 @@ _NEVER_PREFIXES = ("proxy-", "portreeve-")
 _SINGLE = frozenset({"content-type", "content-range", "location", "etag"})
 
 _URI = re.compile(rb"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]{1,8192}")
+_LINK_TARGET = re.compile(r"<([^<>]*)>")
+_HIDDEN_STEP = re.compile(r"%2[ef]|%5c", re.IGNORECASE)
+"""What some clients decode into a dot or a slash before they resolve a reference."""
 _PRINTABLE = re.compile(rb"[\t\x20-\x7e]*")
 
 
@@ -86,22 +89,33 @@ def passed_down(headers: list[tuple[bytes, bytes]], allowed: frozenset[bytes]) -
     return found
 
 
-def with_location(headers: list[tuple[str, str]], origin: Origin, prefix: str, path: str) -> Headers:
-    """Make `Location` mean the same place seen through the gateway, or drop it.
+def with_places(headers: list[tuple[str, str]], origin: Origin, prefix: str, path: str) -> Headers:
+    """Make `Location` and the targets of `Link` mean the same places seen through the gateway, or drop them.
 
-    The gateway never follows a redirect: its credential is bound to a host. An agent that follows one must stay behind the gateway too, so
-    a place below the tool's base URL becomes a reference relative to the call's own path (it holds wherever the tool is mounted), and any
-    other place is dropped. `prefix` is the path of the base URL, `path` the full path that was called.
+    The gateway never follows a redirect: its credential is bound to a host. An agent that follows one, or turns a page, must stay behind the
+    gateway too, and must not take its token elsewhere. So a place below the tool's base URL becomes a reference relative to the call's own
+    path (it holds wherever the tool is mounted), and any other place is dropped; a `Link` field with it.
+    `prefix` is the path of the base URL, `path` the full path that was called.
     """
     kept = []
     for name, value in headers:
+        place: str | None = value
         if name == "location":
             place = _relative(value, origin, prefix, path)
-            if place is None:
-                continue
-            value = place
-        kept.append((name, value))
+        elif name == "link":
+            place = _links(value, origin, prefix, path)
+        if place is not None:
+            kept.append((name, place))
     return tuple(kept)
+
+
+def _links(value: str, origin: Origin, prefix: str, path: str) -> str | None:
+    """A `Link` value (RFC 8288) with each target seen through the gateway; None when one leads elsewhere, or is not plainly between < and >."""
+    targets = _LINK_TARGET.findall(value)
+    places = {target: _relative(target, origin, prefix, path) for target in targets}
+    if not targets or None in places.values() or not value.count("<") == value.count(">") == len(targets):
+        return None
+    return _LINK_TARGET.sub(lambda found: f"<{places[found[1]]}>", value)
 
 
 def _relative(location: str, origin: Origin, prefix: str, path: str) -> str | None:
@@ -115,7 +129,7 @@ def _relative(location: str, origin: Origin, prefix: str, path: str) -> str | No
         return None
     if (place.scheme, place.hostname, port) != (origin.scheme, origin.host, origin.port) or "@" in place.netloc:
         return None
-    if not place.path.startswith(prefix + "/") or "/../" in place.path + "/" or "//" in place.path:
+    if not place.path.startswith(prefix + "/") or "/../" in place.path + "/" or "//" in place.path or _HIDDEN_STEP.search(place.path):
         return None
     steps = path[len(prefix) :].count("/") - 1
     target = "../" * steps + place.path[len(prefix) + 1 :]

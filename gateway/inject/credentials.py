@@ -149,7 +149,10 @@ def _headers(invocation: Invocation, target: Target, *, has_credential: bool) ->
     """Host, then what may be passed on. Where a credential goes along, the answer must come uncompressed, or an echo of it could hide."""
     sent = invocation.call.headers
     headers: list[tuple[str, str | Secret]] = [("host", target.authority)]
-    passed = fields.passed_up(sent, target.allowed)
+    arguments = invocation.headers  # policy decided on them, so they are sent, or nothing is
+    if not arguments.isdisjoint(target.taken) and any(name in target.taken and name in arguments for name, _ in sent):
+        raise Refusal("contract_violation", "A header parameter of this operation is set by the gateway")
+    passed = fields.passed_up(sent, target.allowed | arguments if arguments else target.allowed)
     if invocation.body is not None:
         passed = [field for field in passed if field[0] not in ("content-type", "content-encoding")]
         if invocation.content_type is not None:

@@ -1,4 +1,4 @@
-"""Which of the agent's request headers may go up: an allow-list, and a never-list that no setting can overrule.
+"""Which of the agent's request headers may go up: an allow-list, the header parameters of the contract, and a never-list above both.
 
 Order (RFC 9110 section 7.6.1): fields that `Connection` names and the hop-by-hop ones go first, so that no agent can name the credential
 there and have it stripped on the way; then the allow-list; the credential is added last, by the caller.
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.call import Headers
+from gateway.tools.fields import HOP_BY_HOP, is_never
+
+__all__ = ["ALLOWED", "HOP_BY_HOP", "RANGES", "accepts_gzip", "is_field_name", "is_never", "passed_up"]
 
 ALLOWED = frozenset(
     {
@@ -31,56 +34,10 @@ ALLOWED = frozenset(
     }
 )
 
-HOP_BY_HOP = frozenset({"connection", "expect", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
-
-# Set by us, or believed by upstreams when a proxy in front of them sets it: whoever may send these says who he is or what he asks for.
-NEVER = HOP_BY_HOP | frozenset(
-    {
-        "accept-encoding",
-        "api-key",
-        "authorization",
-        "content-length",
-        "cookie",
-        "cookie2",
-        "forwarded",
-        "front-end-https",
-        "host",
-        "remote-addr",
-        "remote-user",
-        "true-client-ip",
-        "via",
-        "x-api-key",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-http-method",
-        "x-http-method-override",
-        "x-method-override",
-        "x-original-host",
-        "x-original-method",
-        "x-original-uri",
-        "x-original-url",
-        "x-real-ip",
-        "x-rewrite-url",
-    }
-)
-NEVER_PREFIXES = (
-    "cf-connecting-",
-    "portreeve-",
-    "proxy-",
-    "x-amz-",
-    "x-auth-request-",
-    "x-envoy-",
-    "x-forwarded-",
-    "x-ms-client-principal",
-    "x-remote-",
-)
+RANGES = frozenset({"range", "if-range"})
+"""Asked for in pieces, an echo of the credential is never whole in one answer: with a credential these go up for tools that name them only."""
 
 TOKEN = frozenset("!#$%&'*+-.^`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2 in lower case, without the underscore
-
-
-def is_never(name: str) -> bool:
-    """Whether no setting can let this field through. `X_Forwarded_For` reads as `X-Forwarded-For` to CGI-like servers, so no underscores."""
-    return name in NEVER or name.startswith(NEVER_PREFIXES) or "_" in name
 
 
 def is_field_name(name: str) -> bool:

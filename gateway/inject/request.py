@@ -22,7 +22,10 @@ _DOTTED_ESCAPE = re.compile(r"%(?:2E|5C|00|25|23|3F)")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a tool's calls go: everything that no call may change. `authority` is the Host field, without a default port."""
+    """Where a tool's calls go: everything that no call may change. `authority` is the Host field, without a default port.
+
+    `allowed` are the fields that agents may send on; `taken` those that carry a secret, so that they never may.
+    """
 
     scheme: Literal["http", "https"]
     host: str
@@ -30,6 +33,7 @@ class Target:
     authority: str
     prefix: str
     allowed: frozenset[str]
+    taken: frozenset[str]
 
     @classmethod
     def of(cls, tool: ToolSettings, credential: CredentialSettings | None) -> Target:
@@ -46,7 +50,8 @@ class Target:
         taken = {credential.header.lower()} if credential and credential.header else set()
         if tool.token_header:
             taken.add(tool.token_header.lower())  # what agents present there is their token, which never goes up
-        return cls(scheme, host, port, authority, parts.path.rstrip("/"), frozenset((fields.ALLOWED | own) - taken))
+        passed = fields.ALLOWED - fields.RANGES if credential else fields.ALLOWED
+        return cls(scheme, host, port, authority, parts.path.rstrip("/"), (passed | own) - taken, frozenset(taken))
 
     def is_named_by(self, hosts: tuple[str, ...]) -> bool:
         """Whether this place is one of `hosts`: a bare name stands for every port of that host, `name:port` for one."""

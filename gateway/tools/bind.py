@@ -42,7 +42,7 @@ async def bind_plan(plan: Plan, raw: list[str], call: ToolCall, *, slash: bool, 
         elif call.body.length is None:
             body = b""  # the stream has been read, and it was empty
     plan.check.hold(arguments)
-    return Invocation(call, plan.operation, arguments, query, body, content_type)
+    return Invocation(call, plan.operation, arguments, query, body, content_type, frozenset(plan.headers))
 
 
 def _headers(plan: Plan, call: ToolCall, arguments: dict[str, Json]) -> tuple[str | None, bool]:

@@ -65,7 +65,9 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
         raise _problem(tool, "contract_operation", "contract", "a contract file and inline operations exclude each other", "keep one of the two")
     document = inline_document(tool) if tool.contract is None else read_document(settings.folder / tool.contract)
     findings = Findings(document)
-    reader = OperationReader(tool.name, findings)
+    credential = settings.credentials.get(tool.credential) if tool.credential else None
+    taken = {name.lower() for name in (tool.token_header, credential.header if credential else None) if name}
+    reader = OperationReader(tool.name, findings, frozenset(taken))
     reader.read({name: effect for name, effect in tool.effects.items() if effect in EFFECTS})
     for name, effect in tool.effects.items():
         key = f"effects.{name}"

@@ -9,6 +9,7 @@ from typing import Literal
 from gateway.canonical import Json
 from gateway.tools.dialect import SchemaReader
 from gateway.tools.document import Place
+from gateway.tools.fields import is_never
 from gateway.tools.findings import Findings, Unsupported
 from gateway.tools.parameters import Parameter, Scalar
 from gateway.tools.plan import OPAQUE, BodyPlan
@@ -50,9 +51,10 @@ class Arguments:
 class ArgumentReader:
     """Reads parameters and bodies. Raises Problem for what is wrong and Unsupported for what cannot be held to exactly."""
 
-    def __init__(self, findings: Findings, schemas: SchemaReader) -> None:
+    def __init__(self, findings: Findings, schemas: SchemaReader, taken: frozenset[str] = frozenset()) -> None:
         self.findings = findings
         self.schemas = schemas
+        self.taken = taken
 
     def parameters(self, lists: list[tuple[Json, Place]], arguments: Arguments) -> None:
         """Read the parameters of a path item and then of its operation; the latter override by name and place."""
@@ -72,13 +74,18 @@ class ArgumentReader:
             try:
                 self._parameter(name, where, declared, at, arguments)
             except Unsupported as why:
-                if where == "path" or (declared.get("required") is True and where != "cookie"):
+                if where == "path" or (declared.get("required") is True and where != "cookie" and not self._is_withheld(name, where)):
                     raise
                 self.findings.leave_out(f"the {where} parameter {name[:64]}", why)
+
+    def _is_withheld(self, name: str, where: str) -> bool:
+        return where == "header" and (is_never(name) or name in self.taken)
 
     def _parameter(self, name: str, where: str, declared: Mapping[str, Json], at: Place, arguments: Arguments) -> None:
         if where == "cookie":
             raise Unsupported("cookies are never forwarded", at, "use a header or query parameter")
+        if self._is_withheld(name, where):  # policy must not decide on what the tool does not get
+            raise Unsupported("this field is never forwarded", at, "let the gateway's credential carry it, or use a query parameter")
         if "schema" not in declared:
             raise Unsupported("it has no schema of its own", at, "declare it with a schema")
         style = declared.get("style", "form" if where == "query" else "simple")

@@ -54,14 +54,18 @@ class _Declared:
 
 
 class OperationReader:
-    """Reads one document for one tool into routes, plans by name, and the names of what was left out."""
+    """Reads one document for one tool into routes, plans by name, and the names of what was left out.
 
-    def __init__(self, tool: str, findings: Findings) -> None:
+    `taken` are the header fields (lower case) that carry the tool's credential or the agents' token: they are no arguments.
+    """
+
+    def __init__(self, tool: str, findings: Findings, taken: frozenset[str] = frozenset()) -> None:
         self.findings = findings
         self.routes = Routes()
         self.plans: dict[str, Plan] = {}
         self.left_out: set[str] = set()
         self._tool = tool
+        self._taken = taken
         self._effects: Mapping[str, str] = {}
         self._schemas = SchemaReader(findings, nullable=False)
 
@@ -179,7 +183,7 @@ class OperationReader:
     def _arguments(self, declared: _Declared) -> Arguments:
         value, place = declared.value, declared.place
         arguments = Arguments()
-        reader = ArgumentReader(self.findings, self._schemas)
+        reader = ArgumentReader(self.findings, self._schemas, self._taken)
         lists = [(declared.item["parameters"], (*place[:-1], "parameters"))] if "parameters" in declared.item else []
         lists += [(value["parameters"], (*place, "parameters"))] if "parameters" in value else []
         reader.parameters(lists, arguments)

@@ -11,7 +11,7 @@ STRINGS = {"type": "array", "items": {"type": "string"}}
 
 @pytest.mark.parametrize(
     ("value", "path"),
-    [("/data/a", "/data/a"), ("/data/../etc/passwd", "/etc/passwd"), ("data//a/./b/", "/data/a/b"), ("", "/"), ("//x", "/x"), ("/../..", "/")],
+    [("/data/a", "/data/a"), ("/data/../etc/passwd", "/etc/passwd"), ("data//a/./b/", "/data/a/b"), ("", "/"), ("//x", "/x")],
 )
 def test_a_path_is_normalised(value, path):
     assert derive("path", value)["path"] == path
@@ -21,7 +21,9 @@ def test_a_path_lies_in_all_its_folders():
     assert derive("path", "/data/team/a.txt")["folders"] == ["/", "/data", "/data/team"]
 
 
-@pytest.mark.parametrize("value", ["/data/%2e%2e/etc", "/a\\..\\b", "/a\0", "/%252e", "/a" * 65, "/" + "a" * 5_000])
+@pytest.mark.parametrize(
+    "value", ["/data/%2e%2e/etc", "/a\\..\\b", "/a\0", "/%252e", "/a" * 65, "/" + "a" * 5_000, "../data/x", "/../etc", "/a/../../a/b", "/./../a"]
+)
 def test_a_path_that_could_be_read_in_two_ways_is_refused(value):
     with pytest.raises(Unrepresentable):
         derive("path", value)

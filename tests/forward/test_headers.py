@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.forward.exchange import Failed
-from gateway.forward.headers import allowed_names, passed_down, with_location
+from gateway.forward.headers import allowed_names, passed_down, with_places
 from gateway.forward.pool import Origin
 
 ORIGIN = Origin("https", "up.example", 443)
@@ -78,6 +78,21 @@ def test_a_field_that_may_stand_once_makes_the_answer_invalid_when_it_stands_twi
     ],
 )
 def test_a_location_leads_back_through_the_gateway_or_nowhere(location, path, seen):
-    got = dict(with_location([("location", location), ("etag", "1")], ORIGIN, "/v1", path))
+    got = dict(with_places([("location", location), ("etag", "1")], ORIGIN, "/v1", path))
     assert got.get("location") == seen
     assert got["etag"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("link", "seen"),
+    [
+        ('<https://up.example/v1/a?page=2>; rel="next"', '<./a?page=2>; rel="next"'),
+        ("</v1/b>; rel=next, </v1/c>; rel=last", "<./b>; rel=next, <./c>; rel=last"),
+        ("<https://other.example/v1/a>; rel=next", None),
+        ("</v1/b>; rel=next, <https://other.example/>; rel=last", None),
+        ("https://other.example/; rel=next", None),
+        ("</v1/b>; rel=next, <https://other.example/", None),
+    ],
+)
+def test_a_link_leads_back_through_the_gateway_or_nowhere(link, seen):
+    assert dict(with_places([("link", link), ("etag", "1")], ORIGIN, "/v1", "/v1/a")).get("link") == seen

@@ -193,3 +193,24 @@ def test_a_fingerprint_key_that_others_can_read_is_refused(tmp_path):
     inject(tmp_path)
     (tmp_path / "keys" / "fingerprint.key").chmod(0o644)
     assert "open to other users" in refuses(tmp_path).reason
+
+
+def test_a_header_parameter_of_the_contract_goes_up_as_it_came(tmp_path):
+    given = permit(headers=(("x-environment", "test"), ("x-other", "1")))
+    given = replace(given, invocation=replace(given.invocation, headers=frozenset({"x-environment"})))
+    sent = revealed(inject(tmp_path, given))
+    assert sent["x-environment"] == "test"
+    assert "x-other" not in sent
+
+
+def test_a_header_parameter_that_carries_the_credential_is_refused(tmp_path):
+    given = permit(headers=(("x-shop-key", "mine"),))
+    given = replace(given, invocation=replace(given.invocation, headers=frozenset({"x-shop-key"})))
+    assert refuses(tmp_path, given, header="X-Shop-Key", format="{secret}").code == "contract_violation"
+
+
+def test_ranges_go_up_where_no_echo_of_a_credential_could_be_cut_into_pieces(tmp_path):
+    given = permit(headers=(("range", "bytes=0-3"), ("if-range", "x")))
+    assert "range" not in revealed(inject(tmp_path, given))
+    assert "range" in revealed(inject(tmp_path, given, tool=replace(TOOL, credential=None)))
+    assert "range" in revealed(inject(tmp_path, given, tool=replace(TOOL, request_headers=("range",))))
