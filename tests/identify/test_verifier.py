@@ -11,7 +11,7 @@ from gateway.call import Identity
 from gateway.errors import Refusal
 from gateway.identify import Verifier
 from gateway.identities import Revoked
-from gateway.identities.model import Denial
+from gateway.identities.model import Delegation, Denial
 from tests.identify.forge import ABSENT, AUDIENCE, ISSUER, NOW, Bench, secret, snapshot
 
 
@@ -115,7 +115,7 @@ def test_standing_says_why_no_token_of_an_agent_would_count(bench: Bench):
     assert bench.verifier().standing("support-bot") == ""
     assert "not registered" in bench.verifier().standing("nobody")
     assert "is suspended" in bench.verifier(snapshot(status="suspended")).standing("support-bot")
-    assert "may not act for users" in bench.verifier().standing("support-bot", for_user=True)
+    assert "may not act for users" in bench.verifier(snapshot(delegation=Delegation())).standing("support-bot", for_user=True)
     denial = Denial("agent", "support-bot", "paused", until=NOW + 60)
     verifier = bench.verifier(snapshot(revoked=Revoked({("agent", "support-bot"): denial})))
     assert "revoked: paused" in verifier.standing("support-bot")
