@@ -1,15 +1,34 @@
 """What the documents say is what the code does: every refusal, metric, setting and command is named, and nothing that does not exist."""
 
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from gateway import __version__
+from gateway.cli.main import app
 from gateway.errors import REFUSALS
 from gateway.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+DECISIONS = ROOT / "gateway" / "decisions"
+PAGES = sorted(p for p in ROOT.rglob("*.md") if ".venv" not in p.parts)
+COMMENTED = [
+    *PAGES,
+    ROOT / "gateway.toml",
+    ROOT / "Makefile",
+    *sorted((ROOT / "tools").rglob("*.yaml")),
+    *sorted((ROOT / "identities").rglob("*.toml")),
+]
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -17,6 +36,33 @@ def rows(heading: str) -> list[list[str]]:
     section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     table = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+
+
+def commands(text: str) -> list[str]:
+    """Every command line of ours in a page: lines of code blocks (with what goes on after a backslash), and code spans within a line."""
+    joined = text.replace("\\\n", " ")
+    blocks = [line.removeprefix("$ ") for block in re.findall(r"^```\w*\n(.*?)^```", joined, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", joined, flags=re.MULTILINE | re.DOTALL))
+    found = [re.search(r"(?:^|[\s(])(portreeve [a-z-].*)", line) for line in (*blocks, *spans)]
+    return [match[1] for match in found if match]
+
+
+def fault_of(line: str) -> str | None:
+    """Why a command line cannot be meant: no such command, or no such option of it. A `$(...)` around it ends it."""
+    words = shlex.split(re.split(r"\)|\s#\s|\s\|\s", line)[0].replace("'", " ").replace('"', " "), comments=True)[1:]
+    command = get_command(app)
+    while words and isinstance(command, TyperGroup) and not words[0].startswith("-"):
+        name = words.pop(0)
+        if name == "COMMAND":
+            return None
+        if name not in command.commands:
+            return f"`{line}`: there is no {command.name} {name}"
+        command = command.commands[name]
+    if "--" in words:
+        words = words[: words.index("--")]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h", "--version", "--install-completion"}
+    unknown = [word for word in words if word.startswith("-") and word.split("=")[0] not in known]
+    return f"`{line}`: {command.name} has no {unknown[0]}" if unknown else None
 
 
 def test_the_table_of_refusals_is_the_code_s_own():
@@ -32,12 +78,77 @@ def test_every_metric_is_documented():
     assert documented == families
 
 
+@pytest.mark.parametrize("page", COMMENTED, ids=named)
+def test_every_command_that_a_page_names_exists_with_its_options(page):
+    text = page.read_text()
+    lines = commands(text) if page.suffix == ".md" else re.findall(r"`(portreeve [^`\n]+)`", text)
+    assert [fault for line in lines if (fault := fault_of(line))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("portreeve polcy check", "there is no portreeve polcy"),
+        ("portreeve policy chekc", "there is no policy chekc"),
+        ("portreeve log verify --pinn seen.note", "verify has no --pinn"),
+        ("portreeve check --strict", None),
+        ("portreeve run --as support-bot -- curl --silent http://127.0.0.1", None),
+        ('portreeve token support-bot)" "http://127.0.0.1:8080/tools/tickets/tickets"', None),
+    ],
+)
+def test_a_command_that_does_not_exist_is_noticed(line, fault):
+    found = fault_of(line)
+    assert found is None if fault is None else fault in (found or "")
+
+
+def test_commands_are_found_in_blocks_behind_other_commands_and_in_running_text():
+    text = 'Run `portreeve check`:\n```console\n$ eval "$(portreeve env support-bot)"   # all\n$ portreeve log \\\n  tail\n```\n'
+    assert [line.split()[1] for line in commands(text)] == ["env", "log", "check"]
+    assert commands(text)[1].split() == ["portreeve", "log", "tail"]
+
+
+def test_every_command_is_named_in_a_page():
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    whole = "\n".join(page.read_text() for page in PAGES)
+    paths = [
+        f"{name} {below}" if below else name
+        for name, command in group.commands.items()
+        for below in (command.commands if isinstance(command, TyperGroup) else [""])
+    ]
+    assert [path for path in paths if not re.search(rf"portreeve {path}\b", whole)] == []
+
+
+def test_every_make_target_that_a_page_names_exists():
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = {name for page in PAGES for name in re.findall(r"(?:`|^\$ )make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE)}
+    assert mentioned <= targets
+
+
+def test_every_decision_is_listed_once_and_in_order():
+    listed = re.findall(r"^\| \[(\d{4})\]\((\d{4}-[a-z0-9-]+\.md)\) \| \S.* \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE)
+    files = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+    assert listed == [(name[:4], name) for name in files]
+    assert len({number for number, _ in listed}) == len(files)
+
+
+def test_the_picture_of_a_call_has_straight_sides():
+    picture = README.split("## The path of a call\n```\n", 1)[1].split("\n```", 1)[0].splitlines()
+    left, right = picture[0].index("┌"), picture[0].index("┐")
+    assert {(line[left], line[right]) for line in picture} == {("┌", "┐"), ("│", "│"), ("└", "┘")}
+
+
+def test_one_version_is_told_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
+
+
 def test_architecture_stays_on_its_pages():
     lines = (ROOT / "gateway" / "ARCHITECTURE.md").read_text().splitlines()
     assert len(lines) < 200
 
 
-@pytest.mark.parametrize("page", sorted(p for p in ROOT.rglob("*.md") if ".venv" not in p.parts), ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_file_a_page_links_to_exists(page):
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
