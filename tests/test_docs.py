@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gateway import __version__
@@ -107,16 +107,36 @@ def test_commands_are_found_in_blocks_behind_other_commands_and_in_running_text(
     assert commands(text)[1].split() == ["portreeve", "log", "tail"]
 
 
-def test_every_command_is_named_in_a_page():
+def leaves() -> dict[str, TyperCommand]:
+    """Every command that does something, by its words after `portreeve`."""
     group = get_command(app)
     assert isinstance(group, TyperGroup)
+    found = {}
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            found |= {f"{name} {below}": leaf for below, leaf in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+def test_every_command_is_named_in_a_page():
     whole = "\n".join(page.read_text() for page in PAGES)
-    paths = [
-        f"{name} {below}" if below else name
-        for name, command in group.commands.items()
-        for below in (command.commands if isinstance(command, TyperGroup) else [""])
-    ]
-    assert [path for path in paths if not re.search(rf"portreeve {path}\b", whole)] == []
+    assert [path for path in leaves() if not re.search(rf"portreeve {path}\b", whole)] == []
+
+
+@pytest.mark.parametrize("path", sorted(leaves()))
+def test_help_of_an_option_names_only_options_of_its_command(path):
+    command = leaves()[path]
+    known = {option for parameter in command.params for option in parameter.opts}
+    told = {option for parameter in command.params for option in re.findall(r"--[a-z-]+", getattr(parameter, "help", None) or "")}
+    assert told <= known
+
+
+@pytest.mark.parametrize("path", sorted(leaves()))
+def test_examples_in_help_exist_with_their_options(path):
+    examples = re.findall(r"Example: .*?(portreeve .*)", leaves()[path].help or "")
+    assert [fault for line in examples if (fault := fault_of(line))] == []
 
 
 def test_every_make_target_that_a_page_names_exists():

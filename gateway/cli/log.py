@@ -28,7 +28,8 @@ TAMPERED, INCOMPLETE, KEY = 1, 3, 4
 DIFFERENCES_SHOWN = 10
 
 Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
-LogFolder = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, when there is no deployment at hand. Needs --key.")]
+LogFolder = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, when there is no deployment at hand.")]
+LogFolderWithKey = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, without its deployment. Needs --key.")]
 KeyFile = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="Verifier key lines, from a place that whoever writes the log cannot change.")
 ]
@@ -99,7 +100,7 @@ def _expected_size(where: Where) -> int | None:
 def verify(
     *,
     folder: Folder = Path(),
-    log: LogFolder = None,
+    log: LogFolderWithKey = None,
     key: KeyFile = None,
     level: Annotated[
         Literal["chain", "root", "full"], typer.Option(help="chain: links. root: and every signature. full: and every byte's form.")
@@ -180,7 +181,7 @@ def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_j
 
 
 @app.command()
-def checkpoint(folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
+def checkpoint(folder: Folder = Path(), log: LogFolderWithKey = None, key: KeyFile = None, as_json: AsJson = False) -> None:
     """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it."""
     where = _where(folder, log, key, needs_key=True)
     with _reading():
