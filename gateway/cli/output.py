@@ -42,7 +42,9 @@ def printable(text: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """JSON for people and pipes. What moves a cursor or reorders a line is escaped: JSON leaves C1 controls and direction marks as they are."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def shown_path(file: str) -> str:

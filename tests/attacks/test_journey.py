@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from gateway.call import ToolCall
+from gateway.cli.main import app
 from gateway.config.addresses import is_refused
 from gateway.config.kinds import Fault, tool_url
 from gateway.secret import Secret
@@ -229,3 +231,288 @@ def test_a_tools_name_that_is_pointed_at_a_metadata_service_is_not_called(addres
     assert is_refused(address)  # the rule alone: a test that dials would call it on the day the rule breaks
     with pytest.raises(Fault):
         tool_url(f"http://[{address}]" if ":" in address else f"http://{address}")
+
+
+async def raw_answer(place: Place, data: bytes) -> bytes:
+    """What comes back on one connection until the gateway closes it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+    writer.write(data)
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def request(line: str, *fields: str, token: str = "", body: bytes = b"") -> bytes:
+    lines = [f"{line} HTTP/1.1", "Host: localhost", *fields]
+    lines += [f"Authorization: Bearer {token}"] if token else []
+    lines += [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+WRITE = '@id("anything") permit (principal in AgentGroup::"writers", action, resource);\n'
+
+
+def let_everything(folder: Path) -> None:
+    """Policies that allow the agent all that has a name, so that only the gateway itself stands in the way."""
+    (folder / "policies" / "rules.cedar").write_text(WRITE)
+
+
+PATHS = [
+    "/notes/..%2fadmin",
+    "/notes/%2e%2e/admin",
+    "/notes/../admin",
+    "/notes/..;/admin",
+    "/notes//admin",
+    "/notes/%5c..%5cadmin",
+    "/notes/%252e%252e/admin",
+    "/notes/1%00",
+    "/notes/1%0d%0aX:%20y",
+    "/notes/%ef%bc%8e%ef%bc%8e/admin",
+    "/notes/1%3fadmin=1",
+    "/notes/1%23",
+    "/notes/1.",
+    "/notes/%c0%ae%c0%ae/admin",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("tool", ["notes", "plain"])
+async def test_a_path_with_a_second_reading_goes_nowhere(tmp_path, path, tool):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        let_everything(tmp_path)
+        async with running(tmp_path) as place:
+            said = await raw_answer(place, request(f"GET /tools/{tool}{path}", "Connection: close", token=token_of(tmp_path)))
+    assert said.split(b" ")[1] == b"400"
+    assert up.seen == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        (b'{"text":"a","stars":5}', b'{"text":"a","stars":5}'),
+        (b'{ "text" : "\\u0061\\/" , "stars" : 5 }', b'{"text":"a/","stars":5}'),
+        (b'{"text":"a","stars":-0}', b'{"text":"a","stars":0}'),
+    ],
+)
+async def test_the_bytes_that_arrive_are_those_of_the_form_that_was_judged(tmp_path, sent, arrives):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            fields = {"content-type": "Application/JSON; Charset=UTF-8"}
+            reply = await place.client.post("/tools/notes/notes", content=sent, headers=fields)
+    assert (reply.status_code, up.seen[0].body, up.seen[0].header("content-type")) == (200, arrives, "application/json")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'{"text":"a","stars":5e0}',
+        b'{"text":"a","stars":5.0}',
+        b'{"text":"a","stars":4.9999999999999999999}',
+        b'{"text":"a","stars":1e400}',
+        b'{"text":"a","stars":18446744073709551617}',
+        b'{"text":"a","stars":"5"}',
+        b'{"text":"a","stars":[5]}',
+        b'{"text":"a","stars":6,"stars":5}',
+        b'{"text":"a","stars":6,"st\\u0061rs":5}',
+        b'{"text":"a","Stars":6}',
+        b'{"text":"a","st\xc4\xb1rs":6}',
+        b'{"text":"a","stars ":6}',
+        b'{"text":"a","__proto__":{"stars":6}}',
+        b'{"text":"a","stars":5}{"stars":6}',
+        b'\xef\xbb\xbf{"text":"a","stars":6}',
+        '{"text":"a","stars":6}'.encode("utf-16"),
+        b'{"text":"\\ud800","stars":5}',
+        b'[{"text":"a","stars":6}]',
+    ],
+)
+async def test_a_body_in_which_the_tool_might_read_another_number_goes_nowhere(tmp_path, sent):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            reply = await place.client.post("/tools/notes/notes", content=sent, headers={"content-type": "application/json"})
+    assert reply.status_code in {400, 403, 422}
+    assert up.seen == []
+
+
+SLY = [
+    "X-HTTP-Method-Override: DELETE",
+    "X-HTTP-Method: DELETE",
+    "X-Method-Override: DELETE",
+    "X-Original-URL: /admin",
+    "X-Rewrite-URL: /admin",
+    "X-Forwarded-For: 127.0.0.1",
+    "X-Forwarded-Host: evil.test",
+    "X-Forwarded-Prefix: /admin",
+    "Forwarded: for=127.0.0.1",
+    "X-Real-IP: 127.0.0.1",
+    "X-Api-Key: mine",
+    "Cookie: session=1",
+    "Proxy-Authorization: Basic eDp5",
+    "Via: 1.1 x",
+    "TE: trailers",
+    "Upgrade: h2c",
+    "HTTP2-Settings: AAMAAABkAAQAAP__",
+    "Expect: 100-continue",
+    "Keep-Alive: timeout=9",
+    "Accept-Encoding: br",
+    "Portreeve-Decision: forged",
+    "X-Amz-Security-Token: x",
+    "X-Remote-User: root",
+    "X-Anything: x",
+    "Connection: close, X-Api-Key, Host, Content-Length, Content-Type, Authorization, Accept-Encoding",
+]
+
+
+async def test_no_field_of_an_agent_changes_who_asks_what_of_the_tool(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            said = await raw_answer(place, request("GET /tools/notes/notes/1", *SLY, token=token_of(tmp_path)))
+    assert b" 200 " in said.split(b"\r\n")[0] or b"HTTP/1.1 200" in said
+    seen = up.seen[0]
+    assert (seen.method, seen.target) == ("GET", "/api/notes/1")
+    assert dict(seen.headers) == {"host": f"127.0.0.1:{up.port}", "accept-encoding": "identity", "x-api-key": UPSTREAM_KEY}
+    assert len(seen.headers) == 3
+
+
+async def test_two_tokens_are_nobodys_and_no_token_reaches_a_tool(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port, tool='token_header = "X-Agent"\nrequest_headers = ["X-Other"]')
+        token, other = token_of(tmp_path), token_of(tmp_path, "stranger")
+        async with running(tmp_path) as place:
+            two = await raw_answer(place, request("GET /tools/notes/notes/1", f"X-Agent: {other}", "Connection: close", token=token))
+            twice = await raw_answer(place, request("GET /tools/notes/notes/1", f"Authorization: Bearer {other}", "Connection: close", token=token))
+            assert [a.split(b" ")[1] for a in (two, twice)] == [b"400"] * 2
+            assert up.seen == []
+            for fields in ((f"X-Agent: {token}",), (f"X-Agent: Bearer {token}", f"Authorization: token {token}")):
+                said = await raw_answer(place, request("GET /tools/notes/notes/1", *fields, "X-Other: 1", "Connection: close"))
+                assert b"HTTP/1.1 200" in said
+    for seen in up.seen:
+        assert token not in str(seen)
+        assert seen.header("x-other") == "1"
+
+
+async def test_what_a_tool_says_about_logins_protocols_and_cookies_stays_with_the_gateway(tmp_path):
+    fields = [
+        'WWW-Authenticate: Bearer realm="x"',
+        "Set-Cookie: a=b",
+        'Alt-Svc: h3=":443"',
+        "Strict-Transport-Security: max-age=1",
+        "Portreeve-Decision: forged#1;00",
+        "Portreeve-Call: forged",
+        "Refresh: 0; url=https://elsewhere.test",
+        "Content-Location: https://elsewhere.test",
+        "Proxy-Authenticate: Basic",
+        "Server: tool",
+        "Connection: Content-Type, x",
+        "Clear-Site-Data: *",
+        "Access-Control-Allow-Origin: *",
+    ]
+    async with upstream(upstreams.raw(upstreams.answer(401, b"no", *fields))) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            reply = await place.client.get("/tools/notes/notes/1")
+    assert (reply.status_code, reply.content) == (401, b"no")
+    assert set(reply.headers) == {"date", "content-length", "portreeve-decision", "portreeve-call"}
+    assert "forged" not in str(reply.headers)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("token", [True, False])
+async def test_an_answer_without_a_body_leaves_the_connection_in_step(tmp_path, method, token):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        given = token_of(tmp_path) if token else ""
+        async with running(tmp_path) as place:
+            first = request(f"{method} /tools/notes/notes/1", token=given)
+            second = request("GET /tools/nowhere/x", "Connection: close", token=given)
+            said = await raw_answer(place, first + second)
+    heads = [part for part in said.split(b"\r\n\r\n") if b"HTTP/1.1 " in part]
+    assert said.count(b"HTTP/1.1 ") == 2 == len(heads)
+    if method == "HEAD":
+        assert heads[1].startswith(b"HTTP/1.1 "), "no body stands between the two answers"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_body_where_there_is_none_never_reaches_another_agent(tmp_path, status):
+    poisoned = b"HTTP/1.1 %d X\r\nContent-Type: a/b\r\n\r\n" % status + upstreams.POISON
+    async with upstream(upstreams.raw(poisoned)) as up:
+        write_place(tmp_path, up.port, tool="retries_max = 0")
+        async with running(tmp_path) as place:
+            replies = [await place.client.get(f"/tools/notes/notes/{n}") for n in range(4)]
+    assert b"poison" not in b"".join(r.content for r in replies)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "PURGE"])
+@pytest.mark.parametrize("fault", [503, 0])
+async def test_a_write_without_a_contract_is_sent_once(tmp_path, method, fault):
+    async with upstream(upstreams.flaky(1, fault)) as up:
+        write_place(tmp_path, up.port)
+        let_everything(tmp_path)
+        async with running(tmp_path) as place:
+            reply = await place.client.request(method, "/tools/plain/x", content=b"1")
+            result = (await place.settled("result", 1))[0]
+    assert reply.status_code in {502, 503}
+    assert len(up.seen) == 1
+    assert result["status"] == ("error" if fault else "unknown")
+
+
+async def test_a_write_on_a_connection_that_the_tool_just_closed_is_sent_once_or_not_at_all(tmp_path):
+    async with upstream(upstreams.closes_on_reuse()) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            replies = [await place.client.post("/tools/notes/notes", json={"text": str(n)}) for n in range(4)]
+            results = await place.settled("result", 4)
+    bodies = [s.body for s in up.seen]
+    assert len(bodies) == len(set(bodies)) == 4
+    assert [r["status"] for r in results] == ["ok" if reply.status_code == 200 else "unknown" for reply in replies]
+
+
+async def test_a_method_or_slash_that_the_contract_does_not_know_is_not_the_operation(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            for method, path in [
+                ("DELETE", "/notes/1"),
+                ("OPTIONS", "/notes/1"),
+                ("GET", "/notes/1/"),
+                ("GET", "/Notes/1"),
+                ("POST", "/notes/"),
+                ("PUT", "/notes"),
+                ("GET", "/"),
+            ]:
+                reply = await place.client.request(method, f"/tools/notes{path}")
+                assert (reply.status_code, reply.json()["code"]) == (403, "denied")
+            for line in ("get /tools/notes/notes/1", "Get /tools/notes/notes/1", "GET\t/tools/notes/notes/1"):
+                assert (await raw_answer(place, request(line, token=token_of(tmp_path)))).split(b" ")[1] == b"400"
+    assert up.seen == []
+
+
+@pytest.mark.parametrize("query", ["id=2", "?", "x", "a=1&a=2", "id[]=2", "ID=2", "%69d=2", "a;id=2"])
+async def test_a_query_that_the_contract_does_not_know_goes_nowhere(tmp_path, query):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            said = await raw_answer(place, request(f"GET /tools/notes/notes/1?{query}", "Connection: close", token=token_of(tmp_path)))
+    assert said.split(b" ")[1] in {b"400", b"422"}
+    assert up.seen == []
+
+
+async def test_what_an_agent_writes_breaks_no_line_of_the_log_and_moves_no_cursor(tmp_path):
+    text = 'x\n{"n":0,"k":"call"}\r\n\x1b]0;owned\x07\x1b[2J\u009b2J\u202e\u2028'
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            assert (await place.client.post("/tools/notes/notes", json={"text": text})).status_code == 200
+            number = int((await place.settled("call", 1))[0]["n"])
+    assert verified(tmp_path).ok
+    assert records(tmp_path, "call")[0]["authz"]["ctx"]["input"]["text"] == text
+    for arguments in (["show", str(number)], ["explain", str(number)], ["explain", str(number), "--json"], ["tail"]):
+        done = CliRunner().invoke(app, ["log", *arguments, "--folder", str(tmp_path)])
+        assert done.exit_code == 0
+        assert [c for c in done.output if c != "\n" and not c.isprintable()] == [], arguments

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
-from gateway.cli.output import plural, print_problems, print_table, print_ticks, printable, shown_line
+from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, printable, shown_line
 from gateway.errors import Problem
 
 SECRET = "hunter2-Zq81"
@@ -94,3 +95,12 @@ def test_a_tick_list_says_what_failed_and_what_was_not_looked_at(capsys):
 
 def test_counts_read_well():
     assert [plural(n, w) for n, w in ((0, "rule"), (1, "rule"), (2, "policy"), (1234, "tool"))] == ["0 rules", "1 rule", "2 policies", "1,234 tools"]
+
+
+def test_json_moves_no_cursor_and_says_the_same(capsys):
+    value = {"a": "é\u009b2J\u202e\u2028\U000e0001\n"}
+    print_json(value)
+    printed = capsys.readouterr().out
+    assert [c for c in printed if c != "\n" and not c.isprintable()] == []
+    assert "é" in printed
+    assert json.loads(printed) == value
