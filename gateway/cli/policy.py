@@ -14,6 +14,7 @@ from gateway.authorize.policy import Policy
 from gateway.canonical import dumps
 from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
+from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_explain import explain
@@ -23,6 +24,7 @@ app = typer.Typer(name="policy", help="Check, test and look at the policies of a
 app.command()(conformance)
 app.command()(explain)
 app.command()(coverage)
+app.command("confuse")(confuse_forbids)
 
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from gateway.authorize.cases import ask, case_of
-from gateway.canonical import Json, loads
+from gateway.canonical import Json
 from gateway.cli.policy import app
 from gateway.cli.policy_deployment import Deployment
 from gateway.record import NoteSigner, open_log
