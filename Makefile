@@ -8,9 +8,9 @@ JOBS   ?= auto
 .PHONY: help demo test lint bench bench-policy bench-log lock clean
 
 help:  ## Show the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run  ## Install, then watch real tool calls go through the gateway (about 20 s)
+demo: $(VENV)/.run  ## Install, then watch real tool calls go through the gateway (under 10 s)
 	@$(BIN)/portreeve demo
 
 test: $(VENV)/.dev  ## Install, then run the whole suite: types, style, units, attacks, journeys
