@@ -22,6 +22,7 @@ from gateway.doors.access import access_routes
 from gateway.doors.admin import admin_app
 from gateway.doors.agents import agents_app
 from gateway.doors.http import allowed_hosts
+from gateway.doors.listing import listing_routes
 from gateway.doors.server import Server, serve
 from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
@@ -132,6 +133,7 @@ class Gateway:
             tools=lambda: pipeline.state.settings.tools,
             jwks=self.keys.jwks,
             audience=audience(settings),
+            more=listing_routes(lambda: pipeline.state, pipeline.refuse, settings.url),
         )
         self._agents = await serve(agents, settings.agents.host, settings.agents.port, settings.limits, on_refusal=self._door_refused)
         access = access_routes(lambda: pipeline.state, pipeline.gatherer.look, allowed_hosts(settings.admin), settings.limits)

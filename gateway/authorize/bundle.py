@@ -80,6 +80,13 @@ class Bundle:
             return None
         return self._place(agent, action)
 
+    def near(self, agent: str, action: str) -> tuple[Policy, ...]:
+        """The policies whose scope this agent's calls of this action satisfy: what decides them, but for conditions."""
+        principal, plan = Uid("Agent", agent), self.plans.get(action)
+        if plan is None or principal not in self._entities:
+            return ()
+        return self.library.near(principal, plan.action, plan.resource, dumps([*self._entities[principal], *self._entities[plan.resource]]))
+
     def _make_place(self, agent: str, action: str) -> Place:
         plan = self.plans[action]
         principal = Uid("Agent", agent)

@@ -60,6 +60,18 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """What is certain when nothing is known of the context. `open` are the policies that the context decides, by `@id` and sorted.
+
+    NEVER a decision: it says what a caller may hope for. `decision` is "open" where the context decides, and where the engine gave no answer.
+    """
+
+    decision: Literal["allow", "deny", "open"]
+    reasons: tuple[str, ...]
+    open: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Parsed policies with their names: the engine numbers policies by position, and `names` turns that back."""
 
@@ -138,3 +150,17 @@ def evaluate(request: Mapping[str, Any], context: str, rules: Rules, entities: A
         tuple(sorted([names[int(p[6:])] for p in diagnostics["reason"]])),
         tuple(sorted([_POLICY.sub(lambda m: f"`{names[int(m[1])]}`", e, count=1) for e in errors])) if errors else (),
     )
+
+
+def evaluate_without_context(request: Mapping[str, Any], rules: Rules, entities: Any, schema: Any) -> Partial:
+    """Ask with the context unknown. For listings only: the engine calls it experimental, and it checks no context against the schema."""
+    asked: dict[str, str | None] = {name: str(Uid(**uid)) for name, uid in request.items()}
+    found = loads_trusted(native.is_authorized_partial(asked, rules.handle, entities, schema, False).encode())
+    diagnostics = found["diagnostics"]
+    names = {f"policy{position}": name for position, name in enumerate(rules.names)}
+    if found["decision"] == "NoDecision":
+        return Partial("open", (), tuple(sorted(rules.names)))
+    allows = "open" if diagnostics["errors"] else "allow"  # a policy that fails makes a decision an error, whatever the others say
+    decision = {"Allow": allows, "Deny": "deny"}.get(found["decision"], "open")
+    reasons, unsure = (tuple(sorted(names[p] for p in diagnostics[key])) for key in ("reason", "nontrivial_residuals"))
+    return Partial(decision, reasons, unsure)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.authorize.engine import EngineError, Evaluation, Rules, Uid, evaluate, parse_entities, parse_schema
-from gateway.authorize.policy import Path, Policy, keys_of
+from gateway.authorize.policy import Key, Path, Policy, keys_of
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.slices import Index, Pick, project
 from gateway.canonical import Json, dumps, loads_trusted
@@ -94,11 +94,7 @@ class Library:
 
     def seat(self, principal: Uid, action: Uid, resource: Uid, entities: bytes, *, projected: bool) -> Seat:
         """Prepare one kind of request. `entities` is the JSON of the principal's and the resource's slice. Raises EngineError."""
-        parents = _parents(loads_trusted(entities))
-        groups = tuple(Uid("Action", parent["id"]) for parent in self.source.generated[""]["actions"][action.id]["memberOf"])
-        found = self.index.slice(
-            keys_of(principal, ancestors(principal, parents)), keys_of(action, groups), keys_of(resource, ancestors(resource, parents))
-        )
+        found = self.index.slice(*self._keys(principal, action, resource, entities))
         whole, _ = self._schema(action, None)
         request = {"principal": principal.json, "action": action.json, "resource": resource.json}
         handle = parse_entities(entities, whole)
@@ -112,6 +108,16 @@ class Library:
             shadow_permits=question(found.shadow_permits, found.shadow_reads),
             shadow_forbids=question(found.shadow_forbids, found.shadow_reads),
         )
+
+    def near(self, principal: Uid, action: Uid, resource: Uid, entities: bytes) -> tuple[Policy, ...]:
+        """The policies whose scope this kind of request satisfies, without the cost of a seat."""
+        numbers = self.index.numbers(*self._keys(principal, action, resource, entities))
+        return tuple(self.policies[number] for number in numbers)
+
+    def _keys(self, principal: Uid, action: Uid, resource: Uid, entities: bytes) -> tuple[tuple[Key, ...], tuple[Key, ...], tuple[Key, ...]]:
+        parents = _parents(loads_trusted(entities))
+        groups = tuple(Uid("Action", parent["id"]) for parent in self.source.generated[""]["actions"][action.id]["memberOf"])
+        return keys_of(principal, ancestors(principal, parents)), keys_of(action, groups), keys_of(resource, ancestors(resource, parents))
 
     def _view(self, action: Uid, reads: frozenset[Path], *, projected: bool) -> View:
         schema, pick = self._schema(action, tuple(sorted(reads)) if projected else None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.call import Refused, Reply, ToolCall
@@ -30,8 +31,9 @@ def agents_app(
     tools: Callable[[], Mapping[str, ToolSettings]],
     jwks: Callable[[], Mapping[str, Json]],
     audience: str,
+    more: Sequence[Route] = (),
 ) -> ASGIApp:
-    """Build the application for agents. `tools` and `jwks` are asked at each use, because both change while it runs."""
+    """Build the application for agents. `tools` and `jwks` are asked at each use, because both change while it runs. `more`: further routes."""
 
     async def nothing_here(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -41,7 +43,7 @@ def agents_app(
         answer.raw_headers = headers
         return answer
 
-    rest = Starlette(routes=routes(jwks, settings.url, audience), exception_handlers={HTTPException: nothing_here})
+    rest = Starlette(routes=[*routes(jwks, settings.url, audience), *more], exception_handlers={HTTPException: nothing_here})
     rest.router.redirect_slashes = False
 
     def options(name: str) -> ToolDoorOptions | None:

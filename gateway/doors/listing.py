@@ -1,0 +1,89 @@
+"""`GET /v1/tools` on the agents' listener: what may I call? Asked with the same token as a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.authorize import Bundle
+from gateway.authorize.listing import Listed, listed
+from gateway.call import Refused
+from gateway.canonical import Json, dumps_in_order
+from gateway.doors.problem import problem
+from gateway.errors import Refusal
+from gateway.pipeline import State
+from gateway.secret import Secret
+
+PATH = "/v1/tools"
+ANSWERS_MAX = 256
+_SCHEMES = frozenset(("bearer", "token"))
+
+
+class Listing:
+    """Makes the answer for each agent, and remembers it for as long as the same policies are in force."""
+
+    def __init__(self) -> None:
+        self._bundle: Bundle | None = None
+        self._answers: dict[str, bytes] = {}
+
+    async def answer(self, state: State, agent: str) -> bytes:
+        """The JSON for this agent. Does not depend on time or counters: what does is among the conditions."""
+        if self._bundle is not state.bundle:
+            self._bundle, self._answers = state.bundle, {}
+        known = self._answers.get(agent)
+        if known is not None:
+            return known
+        tools = []
+        for name in sorted(state.catalogue.tools):
+            operations = []
+            for operation in state.catalogue.tools[name].operations():
+                await asyncio.sleep(0)  # calls go first: a large catalogue must not hold them up
+                found = listed(state.bundle, agent, operation.action)
+                if found is not None:
+                    operations.append(_operation(found))
+            if operations:
+                tools.append({"name": name, "operations": operations})
+        said = dumps_in_order({"agent": agent, "state": state.digest, "tools": tools})
+        if self._bundle is state.bundle and len(self._answers) < ANSWERS_MAX:
+            self._answers[agent] = said
+        return said
+
+
+def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], Awaitable[Refused]], base_url: str) -> list[Route]:
+    """The route. A request without a valid token is refused as a call is, and counted in the log's summary; any other leaves no record."""
+    listing = Listing()
+
+    async def tools(request: Request) -> Response:
+        now = state()
+        try:
+            identity = now.verifier.verify(_token(request))
+        except Refusal as refusal:
+            code, headers, body = problem(await refuse(refusal, request.client.host if request.client else ""), base_url=base_url)
+            answer = Response(body, code)
+            answer.raw_headers = headers
+            return answer
+        said = await listing.answer(now, identity.agent)
+        return Response(said, media_type="application/json", headers={"cache-control": "no-store", "x-content-type-options": "nosniff"})
+
+    return [Route(PATH, tools, methods=["GET"])]
+
+
+def _token(request: Request) -> Secret | None:
+    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+    token = rest.strip(" ")
+    return Secret(token) if scheme.lower() in _SCHEMES and token else None
+
+
+def _operation(found: Listed) -> Mapping[str, Json]:
+    operation = found.operation
+    path = f"/tools/{operation.tool}{operation.template}"
+    said: dict[str, Json] = {"name": operation.name, "method": operation.method, "path": path, "effect": operation.effect, "answer": found.answer}
+    if found.approval:
+        said["approval"] = list(found.approval)
+    if found.remaining:
+        said["depends_on"] = [remaining.json for remaining in found.remaining]
+    return said
