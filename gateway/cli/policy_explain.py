@@ -21,6 +21,8 @@ from gateway.config.load import load
 from gateway.errors import Problem
 from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing
 
+CHANGES_SHOWN = 10
+
 _WORDS = {"allow": ("ALLOWED", "green"), "deny": ("DENIED", "red"), "hold": ("HELD", "yellow"), "error": ("DENIED", "red")}
 _OUTCOMES = {"allow": "To be allowed", "deny": "To be denied", "hold": "To be held for approval"}
 
@@ -137,10 +139,12 @@ def _print(told: _Told) -> None:
     if found.near:
         print()
         print_table(("policy", "effect", "came to", "seen", "where", "condition"), [row for near in found.near for row in _rows(near)])
-    for change in found.changes:
+    for change in found.changes[:CHANGES_SHOWN]:
         print(f"\n{_OUTCOMES[change.to]}{'' if change.is_single else ', all of this'}:")
         for step in change.steps:
             print("\n".join(f"  {printable(line)}" for line in _step_lines(step)))
+    if len(found.changes) > CHANGES_SHOWN:
+        print(f"\n  and {len(found.changes) - CHANGES_SHOWN} other ways, of more conditions; --json has them all")
     if found.notes:
         print()
     for note in found.notes:

@@ -118,3 +118,15 @@ def test_a_call_that_cannot_be_is_a_problem(deployment):
         explained(deployment, "tickets/nothing", {})
     with pytest.raises(Problem, match="there is no agent nobody"):
         explained(deployment, "tickets/list_tickets", {}, agent="nobody")
+
+
+def test_of_very_many_ways_the_nearest_are_shown(deployment):
+    rules = "\n".join(
+        f'@id("w{n}") permit (principal, action == Action::"flaky/write", resource) when {{ context.delegation_depth == {n + 1} }};'
+        for n in range(14)
+    )
+    (deployment / "policies/70-many.cedar").write_text(rules)
+    text = explained(deployment, "flaky/write", {}).stdout
+    assert text.count("To be allowed:") == 10
+    assert "and 4 other ways" in text
+    assert len(json.loads(explained(deployment, "flaky/write", {}, "--json").stdout)["changes"]) == 14
