@@ -7,7 +7,7 @@ half of a small decision (measured: 120 instead of 80 us). `tests/authorize/test
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -61,9 +61,9 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What is certain when nothing is known of the context. `open` are the policies that the context decides, by `@id` and sorted.
+    """What is certain when a part of the context is not known. `open` are the policies that the rest decides, by `@id` and sorted.
 
-    NEVER a decision: it says what a caller may hope for. `decision` is "open" where the context decides, and where the engine gave no answer.
+    NEVER a decision: it says what a caller may hope for. `decision` is "open" where the rest decides, and where the engine gave no answer.
     """
 
     decision: Literal["allow", "deny", "open"]
@@ -152,10 +152,15 @@ def evaluate(request: Mapping[str, Any], context: str, rules: Rules, entities: A
     )
 
 
-def evaluate_without_context(request: Mapping[str, Any], rules: Rules, entities: Any, schema: Any) -> Partial:
-    """Ask with the context unknown. For listings only: the engine calls it experimental, and it checks no context against the schema."""
+def evaluate_partly(request: Mapping[str, Any], known: Mapping[str, Json], unknown: Iterable[str], rules: Rules, entities: Any) -> Partial:
+    """Ask with some members of the context unknown. For listings only: the engine calls it experimental, and no schema checks the context.
+
+    `known` MUST hold nothing but text, booleans, integers, lists and entities: without a schema nothing else keeps its type.
+    """
+    context = {**known, **{name: {"__extn": {"fn": "unknown", "arg": name}} for name in unknown}}
     asked: dict[str, str | None] = {name: str(Uid(**uid)) for name, uid in request.items()}
-    found = loads_trusted(native.is_authorized_partial(asked, rules.handle, entities, schema, False).encode())
+    asked["context"] = dumps(context).decode()
+    found = loads_trusted(native.is_authorized_partial(asked, rules.handle, entities, None, False).encode())
     diagnostics = found["diagnostics"]
     names = {f"policy{position}": name for position, name in enumerate(rules.names)}
     if found["decision"] == "NoDecision":

@@ -13,12 +13,13 @@ from typing import Literal
 
 from gateway.authorize.bundle import Bundle
 from gateway.authorize.conditions import dissect
-from gateway.authorize.engine import evaluate_without_context
+from gateway.authorize.engine import evaluate_partly
+from gateway.authorize.plans import caller
 from gateway.authorize.policy import Policy
-from gateway.call import Operation
+from gateway.call import Identity, Operation
 from gateway.canonical import Json
 
-_CONTEXT = re.compile(r"\bcontext\b")
+_OF_THE_CALL = re.compile(r"\bcontext(?: has |\.)(?:input|facts|raw|request|run|now)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,18 @@ class Listed:
     remaining: tuple[Remaining, ...]
 
 
-def listed(bundle: Bundle, agent: str, action: str) -> Listed | None:
-    """What to tell this agent of this action. None: nothing, because no call of it can be allowed."""
-    near = [policy for policy in bundle.near(agent, action) if not policy.shadow]
+def listed(bundle: Bundle, identity: Identity, action: str) -> Listed | None:
+    """What to tell this caller of this action. None: nothing, because no call of it with this token can be allowed."""
+    near = [policy for policy in bundle.near(identity.agent, action) if not policy.shadow]
     if not any(policy.effect == "permit" for policy in near):
         return None
-    place = bundle.seat(agent, action)
+    place = bundle.seat(identity.agent, action)
     if place is None or place.seat.enforced is None:
         return None
     question = place.seat.enforced
-    found = evaluate_without_context(question.request, question.rules, question.entities, question.view.schema)
+    known = caller(identity)
+    unknown = place.plan.context["attributes"].keys() - known.keys() - {"user"}  # without a user in the token there is none
+    found = evaluate_partly(question.request, known, unknown, question.rules, question.entities)
     if found.decision == "deny":
         return None
     policies = bundle.library.by_id
@@ -72,9 +75,9 @@ def _groups(policies: Iterable[Policy]) -> tuple[str, ...]:
 
 
 def _remaining(policy: Policy) -> Remaining:
-    """What a policy still asks. Conditions on agent and tool alone have been decided, or there would be nothing to tell."""
+    """What a policy still asks. Conditions on agent, tool and token alone have been decided, or there would be nothing to tell."""
     words = policy.annotations
     conditions = [str(condition) for condition in dissect(policy).conditions]
-    of_the_call = [condition for condition in conditions if _CONTEXT.search(condition)]
+    of_the_call = [condition for condition in conditions if _OF_THE_CALL.search(condition)]
     says = words.get("description") or words.get("message", "")
     return Remaining(policy.effect, says, tuple(of_the_call or conditions), words.get("require_approval", ""))

@@ -78,11 +78,18 @@ def surroundings(invocation: Invocation, identity: Identity, facts: Facts) -> di
         run["id"] = identity.run
     found: dict[str, Json] = {
         "request": {"method": call.method, "path": call.path, "template": invocation.operation.template, "door": call.door},
+        "run": run,
+        "now": moment_us(facts.now_us),
+    }
+    return found | caller(identity)
+
+
+def caller(identity: Identity) -> dict[str, Json]:
+    """The part of the context that the token alone decides: it is the same for every call made with it."""
+    found: dict[str, Json] = {
         "actors": list(identity.actors),
         "delegation_depth": len(identity.actors),
         "auth": {"issuer": identity.issuer, "pop": identity.proof_of_possession, "scopes": list(identity.scopes)},
-        "run": run,
-        "now": moment_us(facts.now_us),
     }
     if identity.user is not None:
         found["user"] = {"__entity": {"type": "User", "id": identity.user}}

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from gateway.authorize import Bundle
 from gateway.authorize.listing import Listed, listed
-from gateway.call import Refused
+from gateway.call import Identity, Refused
 from gateway.canonical import Json, dumps_in_order
 from gateway.doors.problem import problem
 from gateway.errors import Refusal
@@ -24,17 +24,18 @@ _SCHEMES = frozenset(("bearer", "token"))
 
 
 class Listing:
-    """Makes the answer for each agent, and remembers it for as long as the same policies are in force."""
+    """Makes the answer for each caller, and remembers it for as long as the same policies are in force."""
 
     def __init__(self) -> None:
         self._bundle: Bundle | None = None
-        self._answers: dict[str, bytes] = {}
+        self._answers: dict[tuple[Json, ...], bytes] = {}
 
-    async def answer(self, state: State, agent: str) -> bytes:
-        """The JSON for this agent. Does not depend on time or counters: what does is among the conditions."""
+    async def answer(self, state: State, identity: Identity) -> bytes:
+        """The JSON for this caller. Does not depend on time or counters: what does is among the conditions."""
         if self._bundle is not state.bundle:
             self._bundle, self._answers = state.bundle, {}
-        known = self._answers.get(agent)
+        caller = (identity.agent, identity.user, identity.actors, identity.issuer, identity.scopes, identity.proof_of_possession)
+        known = self._answers.get(caller)
         if known is not None:
             return known
         tools = []
@@ -42,14 +43,14 @@ class Listing:
             operations = []
             for operation in state.catalogue.tools[name].operations():
                 await asyncio.sleep(0)  # calls go first: a large catalogue must not hold them up
-                found = listed(state.bundle, agent, operation.action)
+                found = listed(state.bundle, identity, operation.action)
                 if found is not None:
                     operations.append(_operation(found))
             if operations:
                 tools.append({"name": name, "operations": operations})
-        said = dumps_in_order({"agent": agent, "state": state.digest, "tools": tools})
+        said = dumps_in_order({"agent": identity.agent, "state": state.digest, "tools": tools})
         if self._bundle is state.bundle and len(self._answers) < ANSWERS_MAX:
-            self._answers[agent] = said
+            self._answers[caller] = said
         return said
 
 
@@ -66,7 +67,7 @@ def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], 
             answer = Response(body, code)
             answer.raw_headers = headers
             return answer
-        said = await listing.answer(now, identity.agent)
+        said = await listing.answer(now, identity)
         return Response(said, media_type="application/json", headers={"cache-control": "no-store", "x-content-type-options": "nosniff"})
 
     return [Route(PATH, tools, methods=["GET"])]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
 
+from gateway.call import Identity
+from gateway.doors.listing import Listing
 from tests.journeys.place import client_of, records, running, token_of, write_place
 
 PATH = "/v1/tools"
@@ -50,6 +54,15 @@ async def test_each_agent_gets_its_own_answer_at_once_and_again(place):
         one, other = await asyncio.gather(seen(place), seen(place, "stranger"))
         assert (one["agent"], len(one["tools"])) == ("writer", 3)
         assert (other["agent"], len(other["tools"])) == ("stranger", 0)
+
+
+async def test_an_answer_is_remembered_for_its_caller_not_for_its_agent(place):
+    (place.folder / "policies/deep.cedar").write_text('@id("deep") forbid (principal, action, resource) when { context.delegation_depth > 0 };')
+    assert await place.gateway.reload()
+    state, listing = place.gateway.pipeline.state, Listing()
+    plain = Identity("writer", state.settings.url, "agent:writer", "", "", "", 0)
+    for identity, tools in ((plain, 3), (replace(plain, actors=("stranger",)), 0), (plain, 3)):
+        assert len(json.loads(await listing.answer(state, identity))["tools"]) == tools
 
 
 async def test_a_new_policy_shows_at_once(place):
