@@ -17,7 +17,7 @@ from gateway.errors import Refusal
 from gateway.record import Log
 
 KEYS_MAX = 64
-SAMPLES_BYTES_MAX = 32_768
+SAMPLES_BYTES_MAX = 24_576
 """A summary has to fit into one line of the log (64 KiB), however many samples the settings ask for and whatever strangers write."""
 
 

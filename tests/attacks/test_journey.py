@@ -15,6 +15,7 @@ from gateway.call import ToolCall
 from gateway.cli.main import app
 from gateway.config.addresses import is_refused
 from gateway.config.kinds import Fault, tool_url
+from gateway.errors import Refusal
 from gateway.secret import Secret
 from tests.journeys.place import UPSTREAM_KEY, Place, records, running, token_of, verified, write_place
 from tests.simulators import upstreams
@@ -516,3 +517,76 @@ async def test_what_an_agent_writes_breaks_no_line_of_the_log_and_moves_no_curso
         done = CliRunner().invoke(app, ["log", *arguments, "--folder", str(tmp_path)])
         assert done.exit_code == 0
         assert [c for c in done.output if c != "\n" and not c.isprintable()] == [], arguments
+
+
+async def test_no_reason_that_a_stranger_can_think_of_makes_a_summary_too_long(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port, limits="refusals_sampled_per_window = 10000\nrefusal_window_s = 3600")
+        async with running(tmp_path) as place:
+            summary = place.gateway.pipeline.summary
+            for number in range(2_000):
+                code = ("invalid_token", "unknown_tool", "malformed_request")[number % 3]
+                summary.add(Refusal(code, reason=f"{number}" + "\U0001f600" * 300), peer="2001:db8::" + "f" * 30)
+            await summary.close()
+            record = (await place.settled("refusals", 1))[0]
+    assert record["total"] == sum(record["by"].values()) == 2_000
+    assert len(record["by"]) < 100
+
+
+async def test_a_call_under_way_while_its_tool_moves_takes_no_credential_to_another_host(tmp_path):
+    async with upstream(echo) as one, upstream(echo) as other:
+        write_place(tmp_path, one.port)
+        text = (tmp_path / "gateway.toml").read_text()
+        moved = text.replace(f":{one.port}/api", f":{other.port}/v2").replace('credential = "notes-key"', 'credential = "other-key"', 1)
+        moved += f'[credential.other-key]\nsecret = "file:other.key"\nheader = "X-Api-Key"\nhosts = ["127.0.0.1:{other.port}"]\n'
+        (tmp_path / "other.key").touch(0o600)
+        (tmp_path / "other.key").write_text("CANARY-other-key-77aa\n")
+        async with running(tmp_path) as place:
+            over = asyncio.Event()
+
+            async def calls(number: int) -> set[int]:
+                codes = set()
+                while not over.is_set():
+                    codes.add((await place.client.get(f"/tools/notes/notes/{number}")).status_code)
+                return codes
+
+            callers = [asyncio.create_task(calls(n)) for n in range(6)]
+            for settings in (moved, text, moved, text):
+                (tmp_path / "gateway.toml").write_text(settings)
+                await asyncio.sleep(0.05)
+                assert await place.gateway.reload()
+            over.set()
+            codes = set().union(*await asyncio.gather(*callers))
+            await quiet(place)
+    assert codes <= {200, 503}
+    assert one.seen
+    assert other.seen
+    assert {s.header("x-api-key") for s in one.seen} == {UPSTREAM_KEY}
+    assert {s.header("x-api-key") for s in other.seen} == {"CANARY-other-key-77aa"}
+    assert all(s.target.startswith("/api/notes/") for s in one.seen)
+    assert all(s.target.startswith("/v2/notes/") for s in other.seen)
+    assert verified(tmp_path).ok
+
+
+async def test_a_key_that_others_may_read_is_not_used_and_one_behind_a_link_is_judged_by_its_file(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        (tmp_path / "notes.key").rename(tmp_path / "open.key")
+        (tmp_path / "open.key").chmod(0o644)
+        (tmp_path / "notes.key").symlink_to("open.key")
+        async with running(tmp_path) as place:
+            reply = await place.client.get("/tools/notes/notes/1")
+    assert (reply.status_code, reply.json()["code"]) == (503, "credential_unavailable")
+    assert up.seen == []
+
+
+async def test_agents_do_not_reach_what_is_the_operators(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            for path in ("/metrics", "/readyz", "/healthz", "/access/v1/evaluation", "/tools/../metrics", "//metrics", "/.well-known/../metrics"):
+                said = await raw_answer(place, request(f"GET {path}", "Connection: close", token=token_of(tmp_path)))
+                assert said.split(b" ")[1] in {b"400", b"404"}, path
+                assert b"portreeve_" not in said
+            said = await raw_answer(place, request("GET /tools/notes/notes/1", "Connection: close").replace(b"localhost", b"evil.test"))
+    assert said.split(b" ")[1] == b"421"
