@@ -57,7 +57,7 @@ def test_retry_after_is_in_seconds_and_only_where_waiting_helps():
     assert fields_of(Refused(Refusal("rate_limited", retry_after_s=3), "c"))[b"retry-after"] == b"3"
     assert fields_of(Refused(Refusal("circuit_open", retry_after_s=0), "c"))[b"retry-after"] == b"0"
     assert b"retry-after" not in fields_of(Refused(Refusal("denied", retry_after_s=3), "c"))
-    assert b"retry-after" not in fields_of(Refused(Refusal("stopping"), "c"))
+    assert b"retry-after" not in fields_of(Refused(Refusal("credential_unavailable"), "c"))
 
 
 def test_the_challenge_names_one_public_code_and_where_to_ask():
