@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -14,14 +15,46 @@ NEXT_ADDRESS_AFTER_S = 0.25
 _Address = tuple[int, tuple[Any, ...]]
 
 
-async def dial(host: str, port: int) -> socket.socket:
+_Found = list[tuple[Any, Any, int, str, tuple[Any, ...]]]
+Resolve = Callable[[str, int], Awaitable[_Found]]
+
+
+async def resolve(host: str, port: int) -> _Found:
+    """Ask the system."""
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+class Lookup:
+    """Resolves the name of one tool, one question at a time; nothing is kept once it is answered.
+
+    A question to the system occupies one of few threads until it is answered, and cannot be taken back. Were there one for each call, a tool
+    whose name server is dead would keep all threads, and with them every other tool's new connections.
+    """
+
+    def __init__(self, ask: Resolve = resolve) -> None:
+        self._ask = ask
+        self._asked: asyncio.Future[_Found] | None = None
+
+    async def __call__(self, host: str, port: int) -> _Found:
+        """Raises OSError. One who gives up leaves the question to those who wait for it, too."""
+        if self._asked is None:
+            self._asked = asyncio.ensure_future(self._ask(host, port))
+            self._asked.add_done_callback(self._answered)
+        return await asyncio.shield(self._asked)
+
+    def _answered(self, asked: asyncio.Future[_Found]) -> None:
+        self._asked = None
+        if not asked.cancelled():
+            asked.exception()  # looked at, although everybody may have given up
+
+
+async def dial(host: str, port: int, lookup: Resolve = resolve) -> socket.socket:
     """Connect by TCP. Raises OSError. The caller sets the time limit; whatever is open when it cancels is closed.
 
     Addresses of metadata services and of nobody are refused even when a name resolves to them: a name can be pointed at them after its
     settings were checked (DNS rebinding). We connect to the address that was looked at.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    found = await lookup(host, port)
     addresses: list[_Address] = [(family, address) for family, _, _, _, address in found if not is_refused(str(address[0]))]
     if not addresses:
         raise OSError("the name resolves to no address that may be called")

@@ -1,6 +1,6 @@
 """The echo guard: finds this call's own secret in the answer and covers it, so that an upstream's echo does not hand it to the agent.
 
-Looked for: the secret as it is, percent-encoded, escaped as in JSON, and in Base64 (both alphabets) at each of the three places it can have
+Looked for: the secret as it is, percent-encoded, escaped as in JSON or HTML, and in Base64 (both alphabets) at each of the three places it can have
 in a longer text, user name and password of HTTP Basic being one such text. `bytes.find` over a handful of needles costs 0.4 ms per
 megabyte where a regular expression would cost a hundred. It stops careless echoes (debug endpoints, error pages); an upstream that wants
 to give its secret away, reversed or in pieces, can.
@@ -9,6 +9,7 @@ to give its secret away, reversed or in pieces, can.
 from __future__ import annotations
 
 import base64
+import html
 import re
 from urllib.parse import quote
 
@@ -19,6 +20,12 @@ NEEDLE_BYTES_MIN = 6
 """Shorter needles would be found in innocent text. A secret shorter than this is looked for in its longer forms only."""
 _FORMS_MAX = 256
 _ESCAPE = re.compile("%[0-9A-F]{2}")
+_SHY = re.compile(rb"[&<>]")
+"""What Go and others write in JSON as an escape, for the sake of browsers."""
+
+
+def _as_unicode(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0])
 
 
 class Needles:
@@ -29,9 +36,11 @@ class Needles:
     def __init__(self, secret: Secret) -> None:
         text = secret.reveal()
         raw = text.encode()
-        escaped = quote(text, safe="")
         in_json = dumps(text)[1:-1]
-        forms = {raw, escaped.encode(), _ESCAPE.sub(lambda found: found[0].lower(), escaped).encode(), in_json, in_json.replace(b"/", b"\\/")}
+        forms = {raw, html.escape(text).encode(), in_json, in_json.replace(b"/", b"\\/"), _SHY.sub(_as_unicode, in_json)}
+        for safe in ("", "/", "/:", "!'()*", "-_.!~*'();/?:@&=+$,#"):  # as most libraries escape a value, a path, a URI
+            escaped = quote(text, safe=safe)
+            forms |= {form.encode() for form in (escaped, escaped.replace("%20", "+"), _ESCAPE.sub(lambda found: found[0].lower(), escaped))}
         for offset in range(3):
             coded = base64.b64encode(b"\0" * offset + raw)
             # the first characters mix with what stands before the secret, the last ones with what follows: only the middle is certain

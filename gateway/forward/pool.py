@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.model import ToolSettings
 from gateway.forward.connection import Connection
-from gateway.forward.dial import dial
+from gateway.forward.dial import Lookup, dial
 from gateway.forward.exchange import Failed, Incoming, Outgoing
 
 IDLE_S_MAX = 15.0
@@ -60,6 +60,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._connecting = 0
+        self._lookup = Lookup()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -96,7 +97,7 @@ class Pool:
         self._connecting += 1
         try:
             async with asyncio.timeout(tool.connect_timeout_s):
-                sock = await dial(self._origin.host, self._origin.port)
+                sock = await dial(self._origin.host, self._origin.port, self._lookup)
                 try:
                     _, connection = await loop.create_connection(
                         lambda: Connection(tool, loop, self._over),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import random
 import re
@@ -26,6 +27,9 @@ FORMS = {
     .replace("%22", "%22")
     .encode(),
     "as a form's value": quote_plus(TEXT).encode(),
+    "as a path": quote(TEXT).encode(),
+    "as a browser encodes a URI": quote(TEXT, safe="-_.!~*'();/?:@&=+$,#").encode(),
+    "in HTML": html.escape(TEXT).encode(),
     "in JSON": json.dumps({"key": TEXT}).encode(),
     "in JSON with escaped slashes": json.dumps({"key": TEXT}).replace("/", "\\/").encode(),
     "in a header of JSON": json.dumps({"authorization": f"Bearer {TEXT}"}).encode(),
@@ -108,3 +112,9 @@ def test_a_stream_is_held_back_only_where_an_echo_might_begin():
 
 def test_needles_are_not_shown_by_their_repr():
     assert "CANARY" not in repr(NEEDLES)
+
+
+def test_what_is_escaped_in_json_for_the_sake_of_browsers_is_found():
+    needles = Needles(Secret("CANARY&<>key"))
+    said = b'{"key":"CANARY\\u0026\\u003c\\u003ekey"}'
+    assert b"CANARY" not in covered(said, needles)
