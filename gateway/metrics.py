@@ -14,7 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STEPS = ("identify", "bind", "gather", "authorize", "record", "inject", "forward", "total")
+STEPS = ("identify", "gather", "bind", "authorize", "record", "inject", "forward")
+"""In the order in which a call takes them."""
+TOTAL = "total"
 STEP_BUCKETS_S = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BREAKER_STATES = ("closed", "open", "half_open", "forced_open", "metrics_only")
 LOG_STATES = ("ok", "full", "failed", "closed")
@@ -67,7 +69,7 @@ class _Durations:
 
 class _Steps(Collector):
     def __init__(self) -> None:
-        self.durations = {step: _Durations() for step in STEPS}
+        self.durations = {step: _Durations() for step in (*STEPS, TOTAL)}
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         family = HistogramMetricFamily("portreeve_step_seconds", "Time in each step of a call", labels=["step"])
@@ -90,7 +92,8 @@ class Metrics:
         self._refusals = Counter("portreeve_refusals", "Requests refused, by refusal code", ["code"], registry=self._registry)
         steps = _Steps()
         self._registry.register(steps)
-        self.steps = {step: durations.observe for step, durations in steps.durations.items()}
+        self._steps = [steps.durations[step].observe for step in STEPS]
+        self._total = steps.durations[TOTAL].observe
         self.results_lost = Counter(
             "portreeve_results_lost", "Outcomes that could not be recorded; their calls read as unknown", registry=self._registry
         )
@@ -121,6 +124,14 @@ class Metrics:
         if count is None:
             count = self._bound[key] = self._calls.labels(*key).inc
         count()
+
+    def took(self, began_s: float, marks: list[float], ended_s: float) -> None:
+        """Count the durations of a call's steps: when it began, when each step that it took ended, when the call ended."""
+        before = began_s
+        for observe, mark in zip(self._steps, marks, strict=False):  # a refused call has taken only the first few
+            observe(mark - before)
+            before = mark
+        self._total(ended_s - began_s)
 
     def refused(self, code: str) -> None:
         """Count one refusal; `code` is one of errors.REFUSALS."""

@@ -112,7 +112,7 @@ class _Journey:
         "facts",
         "identity",
         "invocation",
-        "mark",
+        "marks",
         "over",
         "pipeline",
         "receipt",
@@ -125,7 +125,8 @@ class _Journey:
         self.pipeline = pipeline
         self.state = pipeline.state
         self.call = call
-        self.began = self.mark = perf_counter()
+        self.began = perf_counter()
+        self.marks: list[float] = []  # when each step ended, in the order of metrics.STEPS
         self.identity: Identity | None = None
         self.facts: Facts | None = None
         self.invocation: Invocation | None = None
@@ -137,31 +138,31 @@ class _Journey:
         self.over = False
 
     async def run(self) -> Reply | Refused:
-        call, state, pipeline = self.call, self.state, self.pipeline
+        call, state, pipeline, marks = self.call, self.state, self.pipeline, self.marks
         identity = self.identity = state.verifier.verify(call.token)
-        self._step("identify")
+        marks.append(perf_counter())
         facts = self.facts = pipeline.gatherer.enter(identity)
-        self._step("gather")
+        marks.append(perf_counter())
         tool = state.catalogue.tool(call.tool)
         if tool is None:
             raise Refusal("unknown_tool", reason=f"no tool {call.tool!r}")
         invocation = self.invocation = await tool.bind(call, body_bytes_max=state.settings.limits.json_body_bytes_max)
-        self._step("bind")
+        marks.append(perf_counter())
         verdict = decide(state.bundle, invocation, identity, facts)
         self.basis = verdict.basis
-        self._step("authorize")
+        marks.append(perf_counter())
         if not isinstance(verdict, Permit):
             return await self.refused(_refusal_of(verdict))
         await self._record("")
-        self._step("record")
+        marks.append(perf_counter())
         grant = state.credentials.inject(verdict, tool.settings)
         self.credential = grant.credential
-        self._step("inject")
+        marks.append(perf_counter())
         body = call.body if invocation.body is None and call.body.length != 0 else None
         deadline = asyncio.get_running_loop().time() + tool.settings.total_timeout_s
         self.sent = True
         answer = await pipeline.upstreams.forward(grant, body=body, deadline=deadline)
-        self._step("forward")
+        marks.append(perf_counter())
         return self._reply(answer)
 
     async def _record(self, code: str) -> Receipt:
@@ -262,12 +263,7 @@ class _Journey:
         if self.basis is not None and decision == "deny":
             decision = self.basis.verdict
         metrics.call(self.call.tool if known else "", operation, decision, outcome)
-        metrics.steps["total"](perf_counter() - self.began)
-
-    def _step(self, name: str) -> None:
-        now = perf_counter()
-        self.pipeline.metrics.steps[name](now - self.mark)
-        self.mark = now
+        metrics.took(self.began, self.marks, perf_counter())
 
 
 def _status_of(answer: Answer) -> OutcomeStatus:

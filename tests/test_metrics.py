@@ -41,10 +41,12 @@ def test_two_gateways_in_one_process_do_not_share_a_count():
 def test_durations_fall_into_cumulative_buckets():
     metrics = Metrics()
     for seconds in (0.00005, 0.0003, 99.0):
-        metrics.steps["bind"](seconds)
+        metrics.took(10.0, [11.0, 13.0, 13.0 + seconds], 120.0)
     text = metrics.text().decode()
     assert 'portreeve_step_seconds_bucket{le="5e-05",step="bind"} 1.0' in text
     assert 'portreeve_step_seconds_bucket{le="0.0005",step="bind"} 2.0' in text
     assert 'portreeve_step_seconds_bucket{le="+Inf",step="bind"} 3.0' in text
     assert 'portreeve_step_seconds_count{step="bind"} 3.0' in text
-    assert 'portreeve_step_seconds_sum{step="bind"} 99.00035' in text
+    assert 'portreeve_step_seconds_sum{step="gather"} 6.0' in text
+    assert 'portreeve_step_seconds_count{step="forward"} 0.0' in text
+    assert 'portreeve_step_seconds_sum{step="total"} 330.0' in text
