@@ -111,7 +111,10 @@ TOOL = {
     "groups": Rule("Groups the tool belongs to in policies.", text=kinds.word),
     "risk": Rule("How much harm the tool can do; policies can ask for it."),
     "token_header": Rule("A further header in which agents may present their token.", text=kinds.token_header),
-    "request_headers": Rule("Request headers let through besides the built-in ones.", text=kinds.request_header),
+    "request_headers": Rule(
+        "Request headers let through besides the built-in ones and the contract's own. With a credential, Range is not built in.",
+        text=kinds.request_header,
+    ),
     "response_headers": Rule("Response headers let through besides the built-in ones.", text=kinds.response_header),
     "path_encoded_slash": Rule("Accept %2F in paths, for services with slashes in their ids."),
     "path_semicolon": Rule("Accept ; in paths."),
