@@ -42,8 +42,9 @@ GC_YOUNG_MAX = 10_000
 """A call makes some hundred objects and no cycles: looking for cycles every 700 objects costs two percent for nothing."""
 
 
-def load_state(settings: Settings, keys: SigningKeys) -> State:
+def load_state(settings: Settings) -> State:
     """Load everything that a reload may change. Blocking and pure but for reading files. Raises Problems with all that was found."""
+    keys = SigningKeys.open(settings.keys)
     identities = load_identities(settings.identities)
     catalogue = Catalogue.load(settings)
     bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
@@ -51,6 +52,7 @@ def load_state(settings: Settings, keys: SigningKeys) -> State:
         "config": settings.digest,
         "contracts": catalogue.digest,
         "identities": identities.digest,
+        "keys": Blob.of(dumps([keys.kid, *sorted(keys.public)])).digest,
         "policies": bundle.policies.digest,
         "schema": bundle.schema.digest,
         "engine": bundle.engine,
@@ -63,6 +65,7 @@ def load_state(settings: Settings, keys: SigningKeys) -> State:
         ),
         bundle=bundle,
         credentials=Credentials.load(settings),
+        keys=keys,
         digest=Blob.of(dumps(parts)).digest,
         parts=parts,
         agents=len(identities.agents),
@@ -77,10 +80,9 @@ def audience(settings: Settings) -> str:
 class Gateway:
     """A running gateway. Made by `start`; ended by `stop`."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, keys: SigningKeys, report: Report) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, report: Report) -> None:
         self.settings = settings
         self.pipeline = pipeline
-        self.keys = keys
         self.failing: list[str] = []
         self.fatal = asyncio.Event()
         self._report = report
@@ -94,9 +96,8 @@ class Gateway:
     async def start(cls, folder: Path, *, report: Report = lambda _: None) -> Gateway:
         """Load the deployment in `folder`, open its log and its listeners. Raises Problems; then nothing was left open."""
         settings = load(folder)
-        keys = SigningKeys.open(settings.keys)
         seen = print_of(folders_of(settings))
-        state = await asyncio.to_thread(load_state, settings, keys)
+        state = await asyncio.to_thread(load_state, settings)
         fatal = asyncio.Event()
         log = await open_log(settings.log, NoteSigner.open(settings.keys), on_fatal=fatal.set)
         try:
@@ -109,7 +110,7 @@ class Gateway:
         pipeline = Pipeline(
             state, log=log, upstreams=upstreams, metrics=metrics, gatherer=Gatherer(settings.limits), summary=RefusalSummary(log, settings.limits)
         )
-        gateway = cls(settings, pipeline, keys, report)
+        gateway = cls(settings, pipeline, report)
         gateway.fatal = fatal
         metrics.watch(breakers=upstreams.breakers, log=lambda: (log.state, log.size), in_flight=lambda: pipeline.gatherer.in_flight)
         gateway._loaded(state)
@@ -131,7 +132,7 @@ class Gateway:
             pipeline.handle,
             pipeline.refuse,
             tools=lambda: pipeline.state.settings.tools,
-            jwks=self.keys.jwks,
+            jwks=lambda: pipeline.state.keys.jwks(),  # noqa: PLW0108 - the state is looked up at each request, not now
             audience=audience(settings),
             more=listing_routes(lambda: pipeline.state, pipeline.refuse, settings.url),
         )
@@ -174,7 +175,7 @@ class Gateway:
         async with self._reloading:
             try:
                 settings = await asyncio.to_thread(load, self.settings.folder)
-                state = await asyncio.to_thread(load_state, settings, self.keys)
+                state = await asyncio.to_thread(load_state, settings)
                 if state.digest == self.pipeline.state.digest and not self.failing:
                     return True
                 await _announce(self.pipeline.log, state)

@@ -41,7 +41,7 @@ from gateway.config.model import Settings
 from gateway.errors import OutcomeStatus, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
-from gateway.identify import Verifier
+from gateway.identify import SigningKeys, Verifier
 from gateway.inject import Credentials
 from gateway.metrics import Metrics
 from gateway.record import Log
@@ -60,6 +60,7 @@ class State:
     verifier: Verifier
     bundle: Bundle
     credentials: Credentials
+    keys: SigningKeys
     digest: str
     parts: Mapping[str, Json]
     agents: int

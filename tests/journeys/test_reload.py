@@ -117,3 +117,21 @@ async def test_reloads_under_load_drop_no_call_and_mix_no_decision(tmp_path):
     for call_record in records(tmp_path, "call"):
         assert call_record["authz"]["policies"] == states[call_record["state"]]
     assert verified(tmp_path).ok
+
+
+async def test_a_reload_reads_the_signing_keys_again(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            keys = tmp_path / "var" / "keys"
+            (keys / "active.pem").rename(keys / "retired-old.pem")
+            assert await place.gateway.reload()
+            jwks = (await place.client.get("/.well-known/jwks.json")).json()
+            still = await place.client.get("/tools/notes/notes/1")
+            (keys / "retired-old.pem").unlink()
+            assert await place.gateway.reload()
+            gone = await place.client.get("/tools/notes/notes/1")
+            async with client_of(place.gateway.addresses["agents"], token_of(tmp_path)) as renewed:
+                fresh = await renewed.get("/tools/notes/notes/1")
+    assert len(jwks["keys"]) == 2
+    assert [still.status_code, gone.status_code, fresh.status_code] == [200, 401, 200]
