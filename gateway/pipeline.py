@@ -81,15 +81,19 @@ class Pipeline:
         """Take one call through all its steps. Raises nothing but CancelledError, when the door gives the call up."""
         journey = _Journey(self, call)
         try:
+            return await self._run(journey)
+        except BaseException:  # given up at any await, that of a refusal's record too; or a compiled part that panicked, which is no Exception
+            journey.abandoned()
+            raise
+
+    async def _run(self, journey: _Journey) -> Reply | Refused:
+        try:
             return await journey.run()
         except Refusal as refusal:
             return await journey.refused(refusal)
         except ClientGone:
             journey.abandoned()
-            return Refused(Refusal("request_timeout", reason="the client left"), call.id)
-        except asyncio.CancelledError:
-            journey.abandoned()
-            raise
+            return Refused(Refusal("request_timeout", reason="the client left"), journey.call.id)
         except Exception as error:  # noqa: BLE001 - the one broad except: whatever breaks becomes a refusal with a record
             return await journey.refused(
                 Refusal("internal_error", reason=f"{type(error).__name__} at {_place(error.__traceback__)}", outcome="unknown")
@@ -189,7 +193,7 @@ class _Journey:
             return Reply(answer.status, answer.headers, answer.body, self.receipt)
 
         def ended(bytes_down: int, refusal: Refusal | None, whole: bool) -> None:  # noqa: FBT001 - the shape of Ended
-            status = _status_of(answer) if whole else refusal.outcome if refusal else "cancelled"
+            status = _status_of(answer) if whole else refusal.outcome if refusal else self._given_up
             self._finish(status, answer, bytes_down, refusal=refusal, code="" if whole else "client_gone")
 
         return Reply(answer.status, answer.headers, RecordedStream(answer.body, ended), self.receipt)
@@ -220,8 +224,13 @@ class _Journey:
         elif self.receipt is None:
             self.writing.add_done_callback(self._abandoned_after_write)
         else:
-            read = self.invocation is not None and self.invocation.operation.effect == "read"
-            self._finish("cancelled" if read or not self.sent else "unknown", None, 0, code="client_gone")
+            self._finish(self._given_up, None, 0, code="client_gone")
+
+    @property
+    def _given_up(self) -> OutcomeStatus:
+        """What is known of a call whose client left: of a write that was sent, nothing."""
+        read = self.invocation is not None and self.invocation.operation.effect == "read"
+        return "cancelled" if read or not self.sent else "unknown"
 
     def _abandoned_after_write(self, written: asyncio.Future[Receipt]) -> None:
         if not written.cancelled() and written.exception() is None:

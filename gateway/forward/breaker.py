@@ -50,27 +50,30 @@ class Breaker:
         self._bucket = 0
         self._openings = 0
         self._open_until_s = 0.0
-        self._probes_out = 0
+        self._probes_out = [0, 0]  # of calls whose request is all here, and of slow ones
         self._probes_passed = 0
 
-    def enter(self, now_s: float) -> int:
-        """A ticket for one call. Raises Refusal circuit_open with the seconds to wait."""
+    def enter(self, now_s: float, *, slow: bool = False) -> int:
+        """A ticket for one call. Raises Refusal circuit_open with the seconds to wait.
+
+        `slow`: its client has still to send the body. Such a probe takes no other's place, or clients that never finish could keep all out.
+        """
         if self.state == "closed":
             return self._ticket
         if self.state == "open":
             if now_s < self._open_until_s:
                 raise self._refusal(max(1, round(self._open_until_s - now_s)))
             self._become("half_open", now_s)
-        if self._probes_out + self._probes_passed >= self._tool.breaker_probes:
+        if self._probes_out[slow] + self._probes_passed >= self._tool.breaker_probes:
             raise self._refusal(HALF_OPEN_RETRY_AFTER_S)
-        self._probes_out += 1
+        self._probes_out[slow] += 1
         return self._ticket
 
-    def leave(self, ticket: int, vote: Vote | None, now_s: float) -> None:
+    def leave(self, ticket: int, vote: Vote | None, now_s: float, *, slow: bool = False) -> None:
         if ticket != self._ticket:
             return
         if self.state == "half_open":
-            self._probes_out -= 1
+            self._probes_out[slow] -= 1
             if vote == "failure":
                 self._become("open", now_s)
             elif vote == "success":
@@ -111,7 +114,7 @@ class Breaker:
         """The only place where the state changes."""
         self.state = state
         self._ticket += 1
-        self._probes_out = self._probes_passed = 0
+        self._probes_out, self._probes_passed = [0, 0], 0
         if state == "open":
             wait_s = min(self._tool.breaker_open_s * 2**self._openings, self._tool.breaker_open_s_max)
             # spread, so that many gateways do not probe a recovering upstream in the same instant

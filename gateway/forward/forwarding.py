@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from gateway.call import Answer, Grant
@@ -85,12 +86,13 @@ class Forwarding:
     async def _attempt(self) -> Tried:
         """Send it once. The breaker gets its vote and the bulkhead its place back, whatever happens; a stream keeps its place."""
         breaker, bulkhead, began_s = self._upstream.breaker, self._upstream.bulkhead, self._loop.time()
-        ticket = self._ticket = breaker.enter(began_s)
+        agent, slow = self._grant.permit.identity.agent, self._outgoing.expects_stream
+        ticket = self._ticket = breaker.enter(began_s, slow=slow)
         vote: Vote | None = None
         held, result = False, ""
         try:
-            if not bulkhead.try_acquire():
-                await bulkhead.acquire()
+            if not bulkhead.try_acquire(agent):
+                await bulkhead.acquire(agent)
             held = True
             incoming = await self._send()
             vote, result = "failure" if incoming.status in _FAILING else "success", str(incoming.status)
@@ -108,9 +110,9 @@ class Forwarding:
             now_s = self._loop.time()
             if result:
                 self._attempts.append(Attempt(self._upstream.origin.authority, result, round((now_s - began_s) * 1000)))
-            breaker.leave(ticket, vote, now_s)
+            breaker.leave(ticket, vote, now_s, slow=slow)
             if held:
-                bulkhead.release()
+                bulkhead.release(agent)
         return incoming
 
     async def _send(self) -> Incoming:
@@ -137,13 +139,13 @@ class Forwarding:
         )
 
     async def _answer(self, incoming: Incoming) -> Answer:
-        bulkhead = self._upstream.bulkhead
+        bulkhead, agent = self._upstream.bulkhead, self._grant.permit.identity.agent
         try:
-            ending = Ending(over=bulkhead.release, broke=self._broke, refusal=self._refusal)
+            ending = Ending(over=partial(bulkhead.release, agent), broke=self._broke, refusal=self._refusal)
             return self._upstream.sieve.answer(incoming, self._grant, tuple(self._attempts), ending)
         except Failed as failed:
             if not isinstance(incoming.body, bytes):
-                bulkhead.release()
+                bulkhead.release(agent)
                 await incoming.body.aclose()
             raise self._refusal(failed) from None
 
