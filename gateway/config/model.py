@@ -56,7 +56,7 @@ class Limits:
     connections_max: int = 2_000
     in_flight_max: int = 512
     in_flight_per_agent_max: int = 128
-    calls_per_minute_per_agent: int = 60_000
+    calls_per_minute_per_agent: int = 6_000
     refusals_sampled_per_window: int = 32
     refusal_window_s: float = 1.0
     token_cache_entries_max: int = 10_000
