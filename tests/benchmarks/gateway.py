@@ -25,7 +25,8 @@ from tests.benchmarks.peers.processes import ask, child, cores, cpu_s, free_port
 
 CONNECTIONS = (1, 16, 64, 256)
 ROUNDS = 3
-WARM_S = 0.3
+WARM_S = 1.0
+"""Long enough to open the connections of a round: a gateway does not send writes on connections that were idle for seconds."""
 ORDER = json.dumps({"subject": "Charged twice for one order", "customer": "ada@example.com", "priority": 2, "tags": ["billing", "urgent"]})
 
 
