@@ -201,8 +201,8 @@ class SchemaReader:
 
     def _required(self, schema: Mapping[str, Json], found: dict[str, Json], place: Place) -> None:
         """A property that is readOnly belongs to answers, so it cannot be required of a request (OpenAPI 3.0.3, Schema Object)."""
-        required = schema.get("required")
-        if required is None:
+        required = schema.get("required", [])
+        if required == []:
             return
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             raise self.findings.problem("contract_schema", "required is a list of names", (*place, "required"), "list the names")

@@ -28,6 +28,7 @@ async def test_a_client_that_leaves_at_any_moment_keeps_no_place(tmp_path, tool,
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await quiet(place)
+            assert place.gateway.pipeline.gatherer.in_flight == 0
 
 
 async def test_one_agent_cannot_take_all_places_of_a_tool(tmp_path):
