@@ -171,7 +171,7 @@ class _Journey:
         return self._reply(answer)
 
     async def _record(self, code: str) -> Receipt:
-        """Make the decision durable. Whoever gives the call up meanwhile does not stop the write: `abandoned` follows it."""
+        """Make the decision durable. A call given up meanwhile may still be recorded; the log, or `abandoned`, then closes it as not sent."""
         assert self.identity
         assert self.facts
         basis = self.basis
