@@ -5,88 +5,40 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
 from gateway.authorize import ReplayError, recompute
 from gateway.canonical import Json, dumps
+from gateway.cli.log_place import (
+    INCOMPLETE,
+    KEY,
+    TAMPERED,
+    AsJson,
+    Folder,
+    KeyFile,
+    LogFolder,
+    LogFolderWithKey,
+    Number,
+    Where,
+    place_of,
+    reading,
+    stop,
+)
 from gateway.cli.log_view import decision_story, print_report, summary_line
 from gateway.cli.output import plural, print_json, printable, styled
 from gateway.cli.progress import progress as show_progress
-from gateway.config.load import load
 from gateway.errors import Problem
-from gateway.record import PUBLIC_FILE, BadNote, BrokenLine, LogReader, NoteKey, ObjectBroken, ObjectMissing, Record, parse_keys, verify_folder
+from gateway.record import BadNote, LogReader, ObjectBroken, ObjectMissing, Record, verify_folder
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
-TAMPERED, INCOMPLETE, KEY = 1, 3, 4
 DIFFERENCES_SHOWN = 10
-
-Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
-LogFolder = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, when there is no deployment at hand.")]
-LogFolderWithKey = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, without its deployment. Needs --key.")]
-KeyFile = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", help="Verifier key lines, from a place that whoever writes the log cannot change.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[int, typer.Argument(metavar="N", min=0, help="The number in `portreeve-decision: ORIGIN#N;LEAF`.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """A log and the keys to believe it by. `origin` is the name it must have, when a deployment says so."""
-
-    folder: Path
-    keys: tuple[NoteKey, ...]
-    origin: str | None
-
-    def reader(self) -> LogReader:
-        reader = LogReader(self.folder)
-        if self.origin is not None and reader.origin != self.origin:
-            raise Problem("log_origin", f"this is the log of {reader.origin}", file=str(self.folder), remedy=f"the deployment's is {self.origin}")
-        return reader
-
-
-def _where(folder: Path, log: Path | None, key: Path | None, *, needs_key: bool) -> Where:
-    if log is not None:
-        if key is None and needs_key:
-            raise typer.BadParameter("--log needs --key FILE: a key that lies beside the log proves nothing")
-        return Where(log, _keys(key) if key else (), None)
-    settings = load(folder)
-    if key is None and not needs_key:
-        return Where(settings.log.folder, (), settings.log.origin)
-    return Where(settings.log.folder, _keys(key or settings.keys / PUBLIC_FILE), settings.log.origin)
-
-
-def _keys(path: Path) -> tuple[NoteKey, ...]:
-    try:
-        return parse_keys(path.read_text())
-    except (OSError, UnicodeDecodeError, BadNote) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        _stop(KEY, f"{path}: no verifier key: {reason}")
-
-
-def _stop(code: int, text: str) -> NoReturn:
-    print(f"portreeve: {printable(text)}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """Turn what a reader may meet in a log into a line and an exit code."""
-    try:
-        yield
-    except BadNote as error:
-        _stop(KEY, f"the newest checkpoint: {error}")
-    except BrokenLine as error:
-        _stop(TAMPERED, f"the log is broken: {error}; see `portreeve log verify`")
-    except (ObjectMissing, ObjectBroken) as error:
-        _stop(INCOMPLETE, f"a record names an object that the log does not hold whole: {error}")
 
 
 def _expected_size(where: Where) -> int | None:
@@ -112,7 +64,7 @@ def verify(
 
     Exit codes: 0 yes, 1 tampered, 2 wrong usage, 3 something is missing, 4 a key or signature is missing or wrong.
     """
-    where = _where(folder, log, key, needs_key=True)
+    where = place_of(folder, log, key, needs_key=True)
     with show_progress("verifying", _expected_size(where)) as progress:
         report = verify_folder(where.folder, keys=where.keys, level=level, origin=where.origin, pin=pin, progress=progress)
     if as_json:
@@ -125,8 +77,8 @@ def verify(
 @app.command()
 def show(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
     """Print one record. With --json exactly as it is stored: the bytes whose hash is its leaf."""
-    with _reading():
-        record = _where(folder, log, None, needs_key=False).reader().find(number)
+    with reading():
+        record = place_of(folder, log, None, needs_key=False).reader().find(number)
     if as_json:
         sys.stdout.buffer.write(record.line + b"\n")
         return
@@ -147,9 +99,9 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Print the newest records, a line each."""
-    where = _where(folder, log, key, needs_key=follow)
+    where = place_of(folder, log, key, needs_key=follow)
     reader = where.reader()
-    with contextlib.suppress(KeyboardInterrupt), _reading():
+    with contextlib.suppress(KeyboardInterrupt), reading():
         newest = reader.newest(count) if count else []
         signed = reader.checkpoint(where.keys) if follow and not newest else None
         after = newest[-1].n + 1 if newest else signed.size if signed else 0
@@ -166,8 +118,8 @@ def _print_line(record: Record, *, as_json: bool) -> None:
 @app.command()
 def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
     """Tell the story of one decision: who, what, with which arguments, which policies decided, and what came of it."""
-    reader = _where(folder, log, None, needs_key=False).reader()
-    with _reading():
+    reader = place_of(folder, log, None, needs_key=False).reader()
+    with reading():
         record = reader.find(number)
         if record.kind == "result" and isinstance(record.body.get("call"), int):
             record = reader.find(record.body["call"])
@@ -183,11 +135,11 @@ def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_j
 @app.command()
 def checkpoint(folder: Folder = Path(), log: LogFolderWithKey = None, key: KeyFile = None, as_json: AsJson = False) -> None:
     """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it."""
-    where = _where(folder, log, key, needs_key=True)
-    with _reading():
+    where = place_of(folder, log, key, needs_key=True)
+    with reading():
         newest = where.reader().checkpoint(where.keys)
     if newest is None:
-        _stop(KEY, "the log has no checkpoint")
+        stop(KEY, "the log has no checkpoint")
     if as_json:
         keys = [str(k) for k in where.keys if k.name == newest.origin]
         print_json({"origin": newest.origin, "size": newest.size, "root": newest.root.hex(), "note": newest.note.decode(), "keys": keys})
@@ -201,16 +153,16 @@ def replay(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = Fal
 
     Exit codes: 0 all the same, 1 a decision differs, 3 what a decision rests on is missing.
     """
-    where = _where(folder, log, None, needs_key=False)
+    where = place_of(folder, log, None, needs_key=False)
     reader = where.reader()
     stored = lru_cache(maxsize=1_024)(reader.object)
     same, differing, missing, differences = 0, 0, 0, list[dict[str, Json]]()
-    with _reading(), show_progress("replaying", None) as progress:
+    with reading(), show_progress("replaying", None) as progress:
         for record in reader.records():
             if record.n % 256 == 0:
                 progress(record.n)
-            authz = record.body.get("authz") if record.kind == "call" else None
-            if not isinstance(authz, Mapping):
+            authz = reader.decision(record)
+            if authz is None:
                 continue
             found = _decide_again(authz, stored)
             if found is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from functools import lru_cache
 from math import floor
 from pathlib import Path
@@ -71,8 +70,8 @@ def _add_log(deployment: Deployment, found: Coverage) -> None:
             for record in reader.records():
                 if record.n % 256 == 0:
                     show(record.n)
-                authz = record.body.get("authz") if record.kind == "call" else None
-                if isinstance(authz, Mapping):
+                authz = reader.decision(record)
+                if authz is not None:
                     found.add((authz["p"], authz["a"], authz["r"]), authz["ctx"], stored(authz["ents"]))
     except (BadNote, BrokenLine, ObjectMissing, ObjectBroken, KeyError) as error:
         raise Problem("log_unreadable", str(error), file=str(deployment.settings.log.folder), remedy="see `portreeve log verify`") from error

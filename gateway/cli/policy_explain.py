@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -116,8 +115,8 @@ def _logged(folder: Path, number: int) -> _Told:
         record = reader.find(number)
         if record.kind == "result" and isinstance(record.body.get("call"), int):
             record = reader.find(record.body["call"])
-        authz = record.body.get("authz") if record.kind == "call" else None
-        if not isinstance(authz, Mapping):
+        authz = reader.decision(record)
+        if authz is None:
             what = "was refused before policy was asked" if record.kind == "call" else f"is no call but a {record.kind}"
             raise Problem("log_no_decision", f"record {number} {what}", remedy=f"portreeve log show {number}")
         found = explain_record(authz, reader.object)

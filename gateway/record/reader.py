@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gateway.canonical import Json
 from gateway.errors import Problem
 from gateway.record.folder import LogFolder
 from gateway.record.line import LINE_BYTES_MAX, Record, record_of
@@ -64,6 +65,11 @@ class LogReader:
                 return record
             break
         raise Problem("log_no_record", f"the log has no record {n}", file=str(self.folder.path), remedy="`portreeve log tail` shows the newest")
+
+    def decision(self, record: Record) -> Mapping[str, Json] | None:
+        """What a `call` record says of its decision, with all inputs; None for a record of another kind, or one that policy was not asked for."""
+        authz = record.body.get("authz") if record.kind == "call" else None
+        return authz if isinstance(authz, Mapping) else None
 
     def outcome(self, call: Record) -> Record | None:
         """The record that says what came of an allowed call; None when there is none yet, or nothing to come."""
