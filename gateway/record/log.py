@@ -1,67 +1,54 @@
 """The decision log as the gateway uses it: append a record, wait for its receipt.
 
-An append is cheap on the event loop: the body is serialised there, everything else happens in the writer thread.
+An append is cheap on the event loop: the body is serialised there, everything else is the scribe's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from gateway.call import Blob, Receipt
 from gateway.canonical import Json, JsonError
 from gateway.config.model import LogSettings
 from gateway.errors import Problem, Refusal
 from gateway.record.disk import Disk, SystemDisk
+from gateway.record.entry import Answered, Entry, State
 from gateway.record.folder import LogFolder
 from gateway.record.line import FORMAT, LineTooLong, rest_of
 from gateway.record.notary import Notary
-from gateway.record.recovery import Standing, closes_calls, opens_call, recover
+from gateway.record.recovery import closes_calls, opens_call, recover
+from gateway.record.scribe import Scribe, ThreadScribe
 from gateway.record.signer import NoteSigner
-from gateway.record.writer import Answered, Pending, State, Writer
+from gateway.record.writer import OPEN_CALLS_MAX, Writer
 
 OUTCOMES = frozenset({"result", "recover", "log.open", "log.close"})
 """Kinds that are written while the disk is full: what has happened must be told; what has not happened yet can wait."""
 LINGER_S = 0.002
 """How long a record that nobody waits for may wait for one that somebody does, to share its commit."""
-OPEN_CALLS_MAX = 4_096
-"""Calls without an outcome at one time. They are named in one line when a segment begins, so there is a limit."""
 
 
 async def open_log(settings: LogSettings, key: NoteSigner, *, on_fatal: Callable[[], object] | None = None, disk: Disk | None = None) -> Log:
-    """Open the log for writing, or begin it. Calls that a crash left open are closed as `unknown`.
+    """Open the log for writing in this process, or begin it. Calls that a crash left open are closed as `unknown`.
 
     `on_fatal` is called once, without arguments, on the event loop, when the log can never be written again in this process: the caller should exit (75).
     Raises Problem when the folder belongs to another log or writer, is damaged, or has no room.
     """
+    lock, writer = await asyncio.to_thread(open_writer, settings, key, disk or SystemDisk())
+    return Log(settings, ThreadScribe(writer, lock), on_fatal)
+
+
+def open_writer(settings: LogSettings, key: NoteSigner, disk: Disk) -> tuple[int, Writer]:
+    """Become the log's one writer: (the descriptor of its lock, the writer). Raises Problem as `open_log` does."""
     folder = LogFolder(settings.folder)
-    lock, standing, writer = await asyncio.to_thread(_open, folder, settings, key, disk or SystemDisk())
-    log = Log(settings, writer, lock, on_fatal)
-    try:
-        if standing is None:
-            await log.append("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
-        elif standing.open_calls or standing.torn:
-            await log.append("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
-    except Refusal as refusal:
-        await log.close()
-        raise Problem(
-            "log_full", f"the log cannot be begun: {refusal.reason}", file=str(settings.folder), remedy="free space on its disk"
-        ) from refusal
-    return log
-
-
-def _open(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk) -> tuple[int, Standing | None, Writer]:
     try:
         folder.prepare(settings.origin)
         lock = folder.lock()
         try:
-            standing = recover(folder, settings.origin, (key.key(settings.origin),))
-            key.publish(settings.origin)
-            return lock, standing, Writer(folder, settings, standing, Notary(folder, settings.origin, key), disk)
+            return lock, _begun(folder, settings, key, disk)
         except BaseException:
             os.close(lock)
             raise
@@ -71,14 +58,42 @@ def _open(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk)
         ) from error
 
 
-class Log:
-    """The one writer of one log. All methods belong to the event loop it was opened on."""
+def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk) -> Writer:
+    standing = recover(folder, settings.origin, (key.key(settings.origin),))
+    key.publish(settings.origin)
+    writer = Writer(folder, settings, standing, Notary(folder, settings.origin, key), disk)
+    answer: Receipt | Refusal | None = None
+    try:
+        if standing is None:
+            answer = writer.begin("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
+        elif standing.open_calls or standing.torn:
+            answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
+    except BaseException:
+        writer.close()
+        raise
+    if isinstance(answer, Refusal):
+        writer.close()
+        raise Problem("log_full", f"the log cannot be begun: {answer.reason}", file=str(settings.folder), remedy="free space on its disk")
+    return writer
 
-    def __init__(self, settings: LogSettings, writer: Writer, lock: int, on_fatal: Callable[[], object] | None) -> None:
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Pending(Entry):
+    """One append on its way. `deadline` is on the loop's clock, in seconds."""
+
+    future: asyncio.Future[Receipt]
+    deadline: float
+    call_id: Json
+    answered: bool = False
+
+
+class Log:
+    """Appends to one log, through a scribe. All methods belong to the event loop it was opened on."""
+
+    def __init__(self, settings: LogSettings, scribe: Scribe, on_fatal: Callable[[], object] | None) -> None:
         self.origin = settings.origin
         self._settings = settings
-        self._writer = writer
-        self._lock = lock
+        self._scribe = scribe
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Pending] = deque()
@@ -89,40 +104,40 @@ class Log:
         self._urgent = False
         self._handed = 0
         self._stopping = False
-        self._thread_ended: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-        self._thread.start()
+        self._quiet: asyncio.Future[None] | None = None
+        self._over: asyncio.Future[None] = self._loop.create_future()
         self._watch_every_s = max(0.05, settings.append_timeout_s / 4)
         self._watch = self._loop.call_later(self._watch_every_s, self._give_up)
+        scribe.start(self._answer, self._ended)
 
     @property
     def state(self) -> State:
-        return self._writer.state
+        return self._scribe.state
 
     @property
     def size(self) -> int:
         """Durable records."""
-        return self._writer.tree.size
+        return self._scribe.size
 
     @property
     def root(self) -> bytes:
         """The Merkle root of the durable records."""
-        return self._writer.tree.root()
+        return self._scribe.root
 
     @property
     def signed_size(self) -> int:
         """Records under the newest checkpoint."""
-        return self._writer.signed
+        return self._scribe.signed
 
     @property
     def open_calls(self) -> int:
         """Allowed calls whose outcome is not recorded yet."""
-        return len(self._writer.open_calls)
+        return self._scribe.open_calls
 
     @property
     def failure(self) -> str:
         """Why the state is `failed`; empty otherwise. For operators, not for agents."""
-        return self._writer.failure
+        return self._scribe.failure
 
     def append(self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = (), lazily: bool = False) -> asyncio.Future[Receipt]:
         """Queue a record; the future resolves when it is durable. `blobs` are stored before it. `lazily`: nobody waits for it, so it may wait
@@ -137,13 +152,14 @@ class Log:
         outcome = kind in OUTCOMES
         try:
             self._admit(kind, outcome=outcome)
-            rest = _rest(kind, body)
+            rest = _rest(kind, body, self._scribe.rest_bytes_max)
         except Refusal as refusal:
             future.set_exception(refusal)
             return future
         opens = kind == "call" and opens_call(kind, body)
         closes = () if kind == "call" else closes_calls(kind, body)
-        item = Pending(rest, future, blobs, outcome, opens, closes, loop.time() + self._settings.append_timeout_s, body.get("id"))
+        deadline = loop.time() + self._settings.append_timeout_s
+        item = Pending(rest, blobs, outcome, opens, closes, future=future, deadline=deadline, call_id=body.get("id"))
         self._pending += 1
         self._waiting.append(item)
         self._held.append(item)
@@ -162,7 +178,7 @@ class Log:
         self._flush_at = self._loop.call_soon(self._flush) if self._urgent else self._loop.call_later(LINGER_S, self._flush)
 
     def _flush(self) -> None:
-        """Hand all that is held to the writer, in one go: waking its thread costs more than the rest of an append.
+        """Hand all that is held to the scribe, in one go: waking a thread or a process costs more than the rest of an append.
 
         There is one batch at a time. What is appended while it is being made durable is handed over when it is: a busy loop then makes fewer
         and larger batches, an idle one loses nothing.
@@ -170,54 +186,42 @@ class Log:
         self._flush_at, self._flush_soon, self._urgent = None, False, False
         held, self._held = self._held, []
         self._handed += len(held)
-        for item in held:
-            self._writer.queue.put(item)
+        if held:
+            self._scribe.put(held)
 
     async def close(self) -> None:
-        """Write `log.close`, sign, and let go of the folder. Appends still on their way are answered first; a disk that hangs is not waited for."""
+        """Answer what is on its way, then let go of the log. A disk that hangs is not waited for."""
         if not self._stopping:
-            if self.state in {"ok", "full"}:
-                with contextlib.suppress(Refusal):
-                    await self.append("log.close", {})
+            self._flush()
+            if self._pending:
+                self._quiet = self._loop.create_future()
+                await asyncio.wait({self._quiet}, timeout=self._settings.append_timeout_s)
             self._stopping = True
             self._flush()
-            self._writer.queue.put(None)
-        await asyncio.wait({self._thread_ended}, timeout=self._settings.append_timeout_s)
+            self._scribe.stop()
+        await asyncio.wait({self._over}, timeout=self._settings.append_timeout_s)
         self._watch.cancel()
 
     def _admit(self, kind: str, *, outcome: bool) -> None:
-        state = self._writer.state
+        state = self._scribe.state
         limit = self._settings.queue_records_max
         if state not in {"ok", "full"} or self._stopping:
-            raise Refusal("log_unavailable", reason=f"the log is {state}: {self._writer.failure}".removesuffix(": "))
+            raise Refusal("log_unavailable", reason=f"the log is {state}: {self._scribe.failure}".removesuffix(": "))
         if not outcome and state == "full":
             raise Refusal("log_unavailable", reason="the log's disk is full", retry_after_s=1)
         if self._pending >= (2 * limit if outcome else limit):
             raise Refusal("log_unavailable", reason="the log's queue is full", retry_after_s=1)
-        if kind == "call" and len(self._writer.open_calls) >= OPEN_CALLS_MAX:
+        if kind == "call" and self._scribe.open_calls >= OPEN_CALLS_MAX:
             raise Refusal("log_unavailable", reason=f"{OPEN_CALLS_MAX} calls have no outcome in the log", retry_after_s=1)
 
-    def _run(self) -> None:
-        """The writer thread."""
-        try:
-            self._writer.run(self._answer_soon)
-        finally:
-            os.close(self._lock)
-            with contextlib.suppress(RuntimeError):  # the loop is gone
-                self._loop.call_soon_threadsafe(self._ended)
-
     def _ended(self) -> None:
-        if not self._thread_ended.done():
-            self._thread_ended.set_result(None)
+        if not self._over.done():
+            self._over.set_result(None)
         self._report_failure()
-
-    def _answer_soon(self, answered: Answered) -> None:
-        """One wake-up of the loop for a whole batch. The loop may be gone when a process ends without `close`."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._answer, answered)
 
     def _answer(self, answered: Answered) -> None:
         for item, answer in answered:
+            assert isinstance(item, Pending)
             if item.answered:
                 continue
             item.answered = True
@@ -236,6 +240,8 @@ class Log:
             waiting.popleft()
         if self._held and not self._handed:
             self._schedule()
+        if self._quiet is not None and not self._pending and not self._quiet.done():
+            self._quiet.set_result(None)
         self._report_failure()
 
     def _disown(self, item: Pending, n: int) -> None:
@@ -254,18 +260,21 @@ class Log:
         self._watch = self._loop.call_later(self._watch_every_s, self._give_up)
 
     def _report_failure(self) -> None:
-        if self._writer.state == "failed" and self._on_fatal is not None:
+        if self._scribe.state == "failed" and self._on_fatal is not None:
             report, self._on_fatal = self._on_fatal, None
             report()
 
 
-def _rest(kind: str, body: Mapping[str, Json]) -> bytes:
+def _rest(kind: str, body: Mapping[str, Json], bytes_max: int) -> bytes:
     try:
-        return rest_of(kind, body)
-    except LineTooLong as error:
-        raise Refusal("body_too_large", "The call is too large to be recorded", reason=f"a {kind} record does not fit in a line") from error
+        rest = rest_of(kind, body)
+    except LineTooLong:
+        rest = None
     except JsonError as error:
         raise Refusal("log_unavailable", reason=f"a {kind} record has no JSON form: {error}") from error
+    if rest is None or len(rest) > bytes_max:
+        raise Refusal("body_too_large", "The call is too large to be recorded", reason=f"a {kind} record does not fit in a line")
+    return rest
 
 
 def _look_at(future: asyncio.Future[Receipt]) -> None:

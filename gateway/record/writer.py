@@ -5,23 +5,20 @@ There is no time window: alone, a record waits for one fdatasync; in a crowd, ma
 
 from __future__ import annotations
 
-import queue
 import time
-from asyncio import Future
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
 
-from gateway.call import Blob, Receipt
+from gateway.call import Receipt
 from gateway.canonical import Json
 from gateway.config.model import LogSettings
 from gateway.errors import Refusal
 from gateway.record.disk import FULL, Disk
+from gateway.record.entry import Answered, Entry, Source, State
 from gateway.record.folder import LogFolder
 from gateway.record.line import genesis, line_of, rest_of
 from gateway.record.notary import Notary
 from gateway.record.objects import ObjectBroken, ObjectMissing, Objects
-from gateway.record.recovery import Standing
+from gateway.record.recovery import Standing, closes_calls
 from gateway.record.reserve import LOOK_INTERVAL_S, Reserve
 from gateway.record.segment import Segment
 from gateway.record.tree import Frontier, leaf_hash
@@ -29,32 +26,14 @@ from gateway.record.tree import Frontier, leaf_hash
 BATCH_RECORDS_MAX = 1_024
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 
-State = Literal["ok", "full", "failed", "closed"]
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """One append on its way. `outcome`: it may use the reserve. `deadline` is on the monotonic clock, in seconds."""
-
-    rest: bytes
-    future: Future[Receipt]
-    blobs: tuple[Blob, ...]
-    outcome: bool
-    opens: bool
-    closes: Sequence[int]
-    deadline: float
-    call_id: Json
-    answered: bool = False
-
-
-Answered = list[tuple[Pending, Receipt | Refusal]]
+OPEN_CALLS_MAX = 4_096
+"""Calls without an outcome at one time. They are named in one line when a segment begins, so there is a limit."""
 
 
 class Writer:
-    """Owns the log's files. Everything but `queue`, and reading the plain attributes, belongs to the thread that runs `run`."""
+    """Owns the log's files. Everything but reading the plain attributes belongs to the thread that runs `run`; before that, to its maker."""
 
     def __init__(self, folder: LogFolder, settings: LogSettings, standing: Standing | None, notary: Notary, disk: Disk) -> None:
-        self.queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self.state: State = "ok"
         self.failure = ""
         self._folder = folder
@@ -75,18 +54,26 @@ class Writer:
             self._segment = Segment.create(folder, 0, time.time_ns() // 1000, disk)
             self._segment.settle()
         self._signed_at = time.monotonic()
-        self._batch: list[Pending] = []
+        self._batch: list[Entry] = []
         self._deliver: Callable[[Answered], None] = _nobody
         if not self._reserve.has_room(self._segment.end, make=True):
             self.state = "full"
 
-    def run(self, deliver: Callable[[Answered], None]) -> None:
-        """Work until `None` is taken from the queue. `deliver` gets every append with its answer; the first answer counts."""
+    def begin(self, kind: str, body: Mapping[str, Json]) -> Receipt | Refusal:
+        """Write a record of the log's own, before `run`. Raises OSError when the disk is broken."""
+        answers: Answered = []
+        self._deliver = answers.extend
+        self._commit([Entry(rest_of(kind, body), outcome=True, closes=closes_calls(kind, body))])
+        self._deliver = _nobody
+        return answers[-1][1]
+
+    def run(self, source: Source, deliver: Callable[[Answered], None]) -> None:
+        """Work until the source ends, then write `log.close` and sign. `deliver` gets every entry with its answer; the first answer counts."""
         self._deliver = deliver
         try:
             going = True
             while going:
-                going = self._turn()
+                going = self._turn(source)
             self._finish()
         except BaseException as error:
             self._fail(error)
@@ -95,11 +82,15 @@ class Writer:
         finally:
             if self.state != "failed":
                 self.state = "closed"
-            self._segment.close()
-            self._notary.close()
+            self.close()
 
-    def _turn(self) -> bool:
-        batch, going = self._drain()
+    def close(self) -> None:
+        """Let go of the files; `run` does it by itself."""
+        self._segment.close()
+        self._notary.close()
+
+    def _turn(self, source: Source) -> bool:
+        batch, going = source.take(self._patience())
         self._batch = batch
         try:
             if batch and self.state != "failed":
@@ -113,27 +104,16 @@ class Writer:
         return going
 
     def _finish(self) -> None:
-        if self.state != "failed" and self.tree.size > self.signed:
-            try:
-                self._sign(durable=True)
-            except OSError as error:
-                self._fail(error)
-
-    def _drain(self) -> tuple[list[Pending], bool]:
-        """Wait for the first append, then take all that are there."""
-        batch: list[Pending] = []
-        size = 0
+        if self.state == "failed":
+            return
+        deliver, self._batch = self._deliver, []
         try:
-            item = self.queue.get(timeout=self._patience())
-            while item is not None:
-                batch.append(item)
-                size += len(item.rest)
-                if len(batch) >= BATCH_RECORDS_MAX or size >= BATCH_BYTES_MAX:
-                    return batch, True
-                item = self.queue.get_nowait()
-        except queue.Empty:
-            return batch, True
-        return batch, False
+            self.begin("log.close", {})
+            if self.tree.size > self.signed:
+                self._sign(durable=True)
+        except OSError as error:
+            self._deliver = deliver
+            self._fail(error)
 
     def _patience(self) -> float:
         """Seconds until there is something to do without an append."""
@@ -143,11 +123,11 @@ class Writer:
         interval = self._settings.checkpoint_interval_s if dirty else self._settings.heartbeat_interval_s
         return max(0.001, self._signed_at + interval - time.monotonic())
 
-    def _commit(self, batch: list[Pending]) -> None:
+    def _commit(self, batch: list[Entry]) -> None:
         """Make a batch durable. When there is no room, its outcomes get a second try on the reserve; the rest is refused."""
         if (self._segment.end >= self._settings.segment_bytes_max or self._is_old()) and self.tree.size > self._segment.first + 1:
             self._rotate()
-        batch = self._with_blobs(batch)
+        batch = self._ready(batch)
         if not batch or self._write(batch):
             return
         self._is_full()
@@ -156,10 +136,16 @@ class Writer:
         if outcomes and not self._write(outcomes):
             self._refuse(outcomes)
 
-    def _with_blobs(self, batch: list[Pending]) -> list[Pending]:
-        """Those whose objects are on the disk; the others are refused."""
+    def _ready(self, batch: list[Entry]) -> list[Entry]:
+        """Those whose objects are on the disk and that the head of a segment can still name; the others are refused."""
         ready = []
+        opened = len(self.open_calls)
         for item in batch:
+            if item.opens:
+                if opened >= OPEN_CALLS_MAX:
+                    self._refuse([item], f"{OPEN_CALLS_MAX} calls have no outcome in the log")
+                    continue
+                opened += 1
             try:
                 if item.blobs:
                     self._objects.keep(item.blobs)
@@ -173,7 +159,7 @@ class Writer:
                 self._refuse([item], f"not an object: {error}")
         return ready
 
-    def _write(self, batch: list[Pending]) -> bool:
+    def _write(self, batch: list[Entry]) -> bool:
         """Chain, write, sync, acknowledge. False when there was no room; then nothing of the batch is in the log."""
         tree, prev = self.tree.copy(), self._prev
         t = max(self._t, time.time_ns() // 1000)
@@ -282,7 +268,7 @@ class Writer:
         self.state = "failed"
         self._deliver([])
 
-    def _refuse(self, batch: list[Pending], reason: str = "") -> None:
+    def _refuse(self, batch: list[Entry], reason: str = "") -> None:
         self._deliver([(item, Refusal("log_unavailable", reason=reason or f"the log is {self.state}")) for item in batch])
 
 
