@@ -41,9 +41,14 @@ class Deployment:
     def operations(self) -> tuple[Operation, ...]:
         return tuple(self.catalogue.operations())
 
-    def bundle(self) -> Bundle:
+    def bundle(self, policies: Path | None = None) -> Bundle:
+        """Its policies, or those of another folder held against the same tools and identities."""
         return read_bundle(
-            self.settings.policies, self.operations, self.settings.tools.values(), self.identities, today=dt.datetime.now(tz=dt.UTC).date()
+            policies or self.settings.policies,
+            self.operations,
+            self.settings.tools.values(),
+            self.identities,
+            today=dt.datetime.now(tz=dt.UTC).date(),
         )
 
     def schema(self) -> SchemaSource:
