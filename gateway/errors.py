@@ -132,21 +132,26 @@ class Refusal(Exception):  # noqa: N818 - it is a refusal, not an error of ours
 class Problem(Exception):  # noqa: N818 - one finding of a check, shown to a person
     """A fault in a deployment (settings, policies, identities, contracts), with where it is and what to write instead.
 
-    `code` is stable; `file`, `line` (1-based, 0 when unknown) and `key` say where; `remedy` says what to do.
+    `code` is stable; `file`, `line` and `column` (both 1-based, 0 when unknown) and `key` say where; `remedy` says what to do.
     """
 
-    def __init__(self, code: str, message: str, *, file: str = "", line: int = 0, key: str = "", remedy: str = "") -> None:
+    def __init__(self, code: str, message: str, *, file: str = "", line: int = 0, column: int = 0, key: str = "", remedy: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.file = file
         self.line = line
+        self.column = column
         self.key = key
         self.remedy = remedy
 
     @property
     def place(self) -> str:
-        return ":".join(str(p) for p in (self.file, self.line or "") if p)
+        return ":".join(str(p) for p in (self.file, self.line or "", self.column or "") if p)
+
+    def moved(self, file: str) -> Problem:
+        """The same problem in a file of another name."""
+        return Problem(self.code, self.message, file=file, line=self.line, column=self.column, key=self.key, remedy=self.remedy)
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""

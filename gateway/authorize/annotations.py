@@ -6,8 +6,9 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable
 
-from gateway.authorize.compile import closest
 from gateway.authorize.policy import Policy
+from gateway.authorize.spelling import closest
+from gateway.authorize.syntax import tokens
 from gateway.errors import Problem
 
 APPROVAL_TTL_S = 900
@@ -69,12 +70,14 @@ def check(policies: Iterable[Policy]) -> list[Problem]:
             problems.append(_problem(policy, "policy_without_id", "this policy has no @id", 'name it: @id("...")'))
         elif policy.id in seen:
             other = seen[policy.id].piece
-            problems.append(_problem(policy, "policy_id_twice", f"@id {policy.id!r} is also at {other.file}:{other.line}", "choose another"))
+            message = f"@id {policy.id!r} is also at {other.file}:{other.line}"
+            problems.append(_problem(policy, "policy_id_twice", message, "choose another", "id"))
         seen.setdefault(policy.id, policy)
         for name, value in policy.annotations.items():
             problems += _annotation(policy, name, value)
         if "approval_ttl" in policy.annotations and "require_approval" not in policy.annotations:
-            problems.append(_problem(policy, "annotation_misplaced", "@approval_ttl without @require_approval", "add @require_approval or remove it"))
+            message = "@approval_ttl without @require_approval"
+            problems.append(_problem(policy, "annotation_misplaced", message, "add @require_approval or remove it", "approval_ttl"))
     return problems
 
 
@@ -82,24 +85,27 @@ def _annotation(policy: Policy, name: str, value: str) -> list[Problem]:
     known = VOCABULARY.get(name)
     if known is None:
         remedy = closest(name, list(VOCABULARY)) or f"the vocabulary is {', '.join(sorted(VOCABULARY))}"
-        return [_problem(policy, "annotation_unknown", f"@{name} is not known", remedy)]
+        return [_problem(policy, "annotation_unknown", f"@{name} is not known", remedy, name)]
     well_formed, remedy = known
     if not well_formed(value):
-        return [_problem(policy, "annotation_malformed", f"@{name} has a value that is not allowed", f"write {remedy}")]
+        return [_problem(policy, "annotation_malformed", f"@{name} has a value that is not allowed", f"write {remedy}", name)]
     if name in _PERMIT_ONLY and policy.effect != "permit":
-        return [_problem(policy, "annotation_misplaced", f"@{name} has no meaning on a forbid", "put it on the permit, or remove it")]
+        return [_problem(policy, "annotation_misplaced", f"@{name} has no meaning on a forbid", "put it on the permit, or remove it", name)]
     if name in _NOT_ENFORCED:
-        return [
-            _problem(
-                policy, "annotation_unsupported", f"@{name} cannot be met by this version, so the policy would not mean what it says", "remove it"
-            )
-        ]
+        message = f"@{name} cannot be met by this version, so the policy would not mean what it says"
+        return [_problem(policy, "annotation_unsupported", message, "remove it", name)]
     return []
 
 
-def _problem(policy: Policy, code: str, message: str, remedy: str) -> Problem:
-    piece = policy.piece
-    return Problem(code, message, file=piece.file, line=piece.line, remedy=remedy)
+def _problem(policy: Policy, code: str, message: str, remedy: str, about: str = "") -> Problem:
+    """A finding at the annotation that it is about, or where the policy begins."""
+    return policy.piece.problem(code, message, annotation_offset(policy, about) if about else 0, remedy=remedy)
+
+
+def annotation_offset(policy: Policy, name: str) -> int:
+    """Where an annotation of a policy stands in its text; 0 where there is none."""
+    words = tokens(policy.piece.text)
+    return next((words[n].start for n in range(len(words) - 1) if words[n].text == "@" and words[n + 1].text == name), 0)
 
 
 def obligations(permits: Iterable[Policy]) -> tuple[tuple[str, str], ...]:

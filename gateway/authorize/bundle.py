@@ -116,7 +116,7 @@ def read_bundle(
     findings = check_meaning(policies, source, plans=plans, tools=tools, identities=identities, today=today)
     problems = [*_explained(problems, policies, findings), *check_annotations(policies), *(p for p in findings if p.code not in WARNINGS)]
     if problems:
-        raise Problems(sorted(problems, key=lambda p: (p.file, p.line)))
+        raise Problems(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
     entities: dict[Uid, list[Json]] = {Uid("Agent", a.id): agent_entities(a) for a in identities.agents.values()}
     for tool in tools:
         entities[Uid("Tool", tool.name)] = tool_entities(tool, [p for p in plans.values() if p.operation.tool == tool.name])
@@ -177,17 +177,23 @@ def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> t
 
 
 def _explained(problems: Iterable[Problem], policies: Iterable[Policy], findings: Iterable[Problem]) -> list[Problem]:
-    """Without what the compiler says of a misspelt name ("never applies", "not found") where the name is a finding of its own, with a hint."""
-    misspelt = [finding for finding in findings if finding.code == "unknown_argument"]
-    names = {finding.key for finding in misspelt}
-    starts = {(policy.piece.file, policy.piece.line) for policy in policies if policy.id in names}
-    lines = {(finding.file, finding.line) for finding in misspelt}
+    """Without what the compiler says of a misspelt name ("never applies", "does not exist") where the name is a finding of its own, with a hint."""
+    misspelt: dict[str, set[str]] = {}
+    for finding in findings:
+        if finding.code == "unknown_argument":
+            misspelt.setdefault(finding.key, set()).add(_subject(finding))
+    pieces = [(policy.piece, misspelt[policy.id]) for policy in policies if policy.id in misspelt]
 
     def told(problem: Problem) -> bool:
-        place = (problem.file, problem.line)
-        return (problem.code == "policy_never_applies" and place in starts) or (problem.message.endswith("not found") and place in lines)
+        return any(piece.holds(problem) and (problem.code == "policy_never_applies" or _subject(problem) in names) for piece, names in pieces)
 
     return [problem for problem in problems if not told(problem)]
+
+
+def _subject(problem: Problem) -> str:
+    """The argument that does not exist, of a message that says so."""
+    name, says, _ = problem.message.partition(" does not exist")
+    return name if says else ""
 
 
 def _text(path: Path) -> str:

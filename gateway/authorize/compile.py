@@ -6,17 +6,21 @@ policy is being read, so that a crash can be placed. `compile_policies` is the c
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from gateway.authorize.engine import EngineError, Rules, parse_schema, policy_json, validate
+from gateway.authorize.faults import Fault, worded
+from gateway.authorize.pinpoint_syntax import Spot, syntax_spot
+from gateway.authorize.pinpoint_types import false_spot, validity_spot
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.splitting import Piece
 from gateway.canonical import Json, dumps, loads_trusted
@@ -24,28 +28,19 @@ from gateway.errors import Problem, Problems
 
 TIMEOUT_S = 120
 PROBES_AT_ONCE = 200
+PLACING_S = 10
+"""How long places are looked for. Where there are very many faults, the time is better spent on correcting the first ones."""
 STACK_BYTES = 2 * 1024 * 1024
 """The child reads with a smaller stack than the gateway has, so what it survives the gateway survives."""
 
 _ROOT = Path(__file__).resolve().parents[2]
-_QUOTED = re.compile(r"`([^`]+)`")
 _PROBE = '1 < "never"'
-_REMEDIES = (
-    ("never apply", "look for a misspelt name behind `has`, a constant, or two sides that are never of one type"),
-    ("unrecognized action", "use an operation of a contract as TOOL/OPERATION, or a group: read, write, destructive, unmapped, TOOL/*"),
-    ("unrecognized entity type", "the types are User, Team, Agent, AgentGroup, Tool and ToolGroup"),
-    ("optional attribute", "ask first: `context.input has NAME && ...`, or `principal has NAME && ...`"),
-    ("unable to find an applicable action", "the scope can never match: principals are Agents, resources are Tools"),
-    ("attribute", "see `portreeve policy schema` for what there is"),
-    ("types", 'compare values of one type; a number of a contract is a decimal: decimal("50.00") with lessThan and greaterThan'),
-    ("expected", "see `portreeve policy schema` for the types"),
-)
 
 
 def compile_policies(
     pieces: Sequence[Piece], source: SchemaSource, *, declared_in: str = ""
 ) -> tuple[list[Mapping[str, Json] | None], list[Problem]]:
-    """The policies as JSON trees (None where one cannot be parsed), and everything that parser and validator find wrong, with file and line.
+    """The policies as JSON trees (None where one cannot be parsed), and everything that parser and validator find wrong, with its place.
 
     `declared_in` is the file of the declared part of the schema, for a fault in it. Raises Problems when the compiler itself gave up.
     """
@@ -59,7 +54,7 @@ def compile_policies(
     if done.returncode != 0:
         raise Problems([_crash(pieces, done.stderr, f"ended its process (status {done.returncode})")])
     answer = loads_trusted(done.stdout)
-    return list(answer["trees"]), [_fault(pieces, declared_in, fault) for fault in answer["faults"]]
+    return list(answer["trees"]), worded([Fault(*fault) for fault in answer["faults"]], pieces, source, declared_in)
 
 
 def _crash(pieces: Sequence[Piece], progress: bytes, what: str) -> Problem:
@@ -71,41 +66,16 @@ def _crash(pieces: Sequence[Piece], progress: bytes, what: str) -> Problem:
             remedy="run `portreeve policy check` and report this",
         )
     piece = pieces[int(numbers[-1])]
-    return Problem("policy_crashes_parser", f"reading this policy {what}", file=piece.file, line=piece.line, remedy="simplify it")
-
-
-def _fault(pieces: Sequence[Piece], declared_in: str, fault: Sequence[Any]) -> Problem:
-    position, code, message = fault
-    if position < 0:
-        remedy = "correct schema.cedarschema; it may add types and actions, not change the generated ones"
-        return Problem(code, message[:500], file=declared_in, remedy=remedy)
-    piece = pieces[position]
-    line = _line(piece, message)
-    remedy = next((text for words, text in _REMEDIES if words in message), "see policies/README.md")
-    return Problem(code, message[:500], file=piece.file, line=line, remedy=remedy)
-
-
-def _line(piece: Piece, message: str) -> int:
-    """The line that the message is most likely about: where something that it quotes stands."""
-    for quoted in _QUOTED.findall(message):
-        for text in (quoted, quoted.rpartition("::")[2], quoted.rpartition(".")[2]):
-            offset = piece.text.find(text)
-            if text and offset >= 0:
-                return piece.line_of(offset)
-    return piece.line
-
-
-def closest(name: str, known: Sequence[str]) -> str:
-    """A hint at what was probably meant; empty when nothing is near."""
-    found = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {found[0]!r}?" if found else ""
+    return piece.problem("policy_crashes_parser", f"reading this policy {what}", remedy="simplify it")
 
 
 def work(job: Mapping[str, Json]) -> dict[str, Json]:
-    """The child's work: each policy by itself, then all of them against the schema."""
+    """The child's work: each policy by itself, then all of them against the schema. A fault is what `Fault` holds."""
     trees: list[Json] = []
-    faults: list[Json] = []
-    for position, text in enumerate(job["pieces"]):
+    faults: list[Fault] = []
+    texts: Sequence[str] = job["pieces"]
+    until = time.monotonic() + PLACING_S
+    for position, text in enumerate(texts):
         os.write(2, b"at %d\n" % position)
         try:
             tree = policy_json(text)
@@ -113,30 +83,64 @@ def work(job: Mapping[str, Json]) -> dict[str, Json]:
             trees.append(tree)
         except EngineError as error:
             trees.append(None)
-            faults.append([position, "policy_syntax", str(error)])
+            faults.append(
+                _placed(Fault(position, "policy_syntax", str(error)), until, lambda f: syntax_spot(texts[f.position], f.message, _complaint))
+            )
     os.write(2, b"validating\n")
     try:
         schema = parse_schema(dumps(job["generated"]).decode(), declared=job["declared"])
     except EngineError as error:
-        return {"trees": trees, "faults": [*faults, [-1, "schema_invalid", str(error)]]}
+        return _answer(trees, [*faults, Fault(-1, "schema_invalid", str(error))])
     good = [position for position, tree in enumerate(trees) if tree is not None]
-    for position, message in validate([job["pieces"][n] for n in good], schema):
-        faults.append([good[position] if position >= 0 else -1, "policy_invalid", message])
-    faulty = {position for position, *_ in faults}
-    return {"trees": trees, "faults": sorted(faults + _impossible(job["pieces"], [n for n in good if n not in faulty], schema))}
+    for position, message in validate([texts[n] for n in good], schema):
+        fault = Fault(good[position] if position >= 0 else -1, "policy_invalid", message)
+        faults.append(_placed(fault, until, lambda f: validity_spot(texts[f.position], f.message, lambda text: _messages(text, schema))))
+    faulty = {fault.position for fault in faults}
+    for position in _impossible(texts, [n for n in good if n not in faulty], schema):
+        fault = Fault(position, "policy_never_applies", "this policy can never apply: from here on its condition is false, whatever the call is")
+        faults.append(_placed(fault, until, lambda f: false_spot(texts[f.position], lambda text: bool(validate([_probed(text)], schema)))))
+    return _answer(trees, faults)
 
 
-def _impossible(texts: Sequence[str], good: Sequence[int], schema: Any) -> list[Json]:
+def _answer(trees: Sequence[Json], faults: Iterable[Fault]) -> dict[str, Json]:
+    return {"trees": list(trees), "faults": [astuple(fault) for fault in sorted(faults, key=lambda f: (f.position, f.offset, f.code, f.message))]}
+
+
+def _placed(fault: Fault, until: float, spot: Callable[[Fault], Spot]) -> Fault:
+    """With its place, while there is time to look for it."""
+    if fault.position < 0 or time.monotonic() > until:
+        return fault
+    found = spot(fault)
+    return Fault(fault.position, fault.code, found.message or fault.message, found.offset, found.remedy)
+
+
+def _complaint(text: str) -> str:
+    try:
+        policy_json(text)
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+def _messages(text: str, schema: Any) -> list[str]:
+    """What the validator says of one policy; nothing where cutting has left none."""
+    return [message for _, message in validate([text], schema)] if not _complaint(text) else []
+
+
+def _impossible(texts: Sequence[str], good: Sequence[int], schema: Any) -> list[int]:
     """Policies that can never apply. The engine finds them but keeps it to itself, so each gets a type error as its last condition: where the
     engine does not complain of it, it has proven that the condition is never reached.
     """
     reached: set[int] = set()
     for start in range(0, len(good), PROBES_AT_ONCE):  # the engine's time for findings grows with the square of the text
         some = good[start : start + PROBES_AT_ONCE]
-        found = validate([f"{texts[n][:-1]}\nwhen {{ {_PROBE} }};" for n in some], schema)
+        found = validate([_probed(texts[n]) for n in some], schema)
         reached |= {some[position] for position, _ in found}
-    message = "this policy can never apply: its condition is false whatever the call is"
-    return [[n, "policy_never_applies", message] for n in good if n not in reached]
+    return [n for n in good if n not in reached]
+
+
+def _probed(text: str) -> str:
+    return f"{text[:-1]}\nwhen {{ {_PROBE} }};"
 
 
 def main() -> None:

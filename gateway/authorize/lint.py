@@ -6,12 +6,15 @@ import datetime as dt
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
-from gateway.authorize.annotations import date_of
-from gateway.authorize.compile import closest
+from gateway.authorize.annotations import annotation_offset, date_of
+from gateway.authorize.pinpoint_syntax import effect_of
 from gateway.authorize.plans import Plan
 from gateway.authorize.policy import Path, Policy, keys_of
 from gateway.authorize.schema import SchemaSource
+from gateway.authorize.spelling import closest
+from gateway.authorize.syntax import tokens
 from gateway.canonical import Json
 from gateway.config.model import ToolSettings
 from gateway.errors import Problem
@@ -46,16 +49,13 @@ def check(
         found += _names(policy, known)
         found += _scripts(policy)
         if policy.effect == "permit" and policy.actions == (None,) and policy.resource is None:
-            found.append(
-                _problem(
-                    policy, "permit_without_scope", "this permit is for every action on every tool", "", "name an action or a resource in its scope"
-                )
-            )
+            message = "this permit is for every action on every tool"
+            offset = effect_of(tokens(policy.piece.text))
+            found.append(_problem(policy, "permit_without_scope", message, offset, "name an action or a resource in its scope"))
         expires = date_of(policy.annotations.get("expires", ""))
         if today and expires and expires < today:
-            found.append(
-                _problem(policy, "policy_expired", f"@expires({expires}) has passed, and the policy still applies", "", "renew it or remove it")
-            )
+            message = f"@expires({expires}) has passed, and the policy still applies"
+            found.append(_problem(policy, "policy_expired", message, annotation_offset(policy, "expires"), "renew it or remove it"))
     return found
 
 
@@ -74,7 +74,8 @@ def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) 
         name = ".".join(("context", *path))
         siblings = sorted({sibling for context in contexts for sibling in _members(context, path[:-1], common)})
         remedy = closest(path[-1], siblings) or f"there is {', '.join(siblings[:12]) or 'nothing'}"
-        found.append(_problem(policy, "unknown_argument", f"{name} does not exist for any action of this policy", path[-1], remedy))
+        message = f"{name} does not exist for any action of this policy"
+        found.append(_problem(policy, "unknown_argument", message, _read_offset(policy, path[-1]), remedy))
     return found
 
 
@@ -109,7 +110,8 @@ def _names(policy: Policy, known: Mapping[str, set[str]]) -> list[Problem]:
             ]
             where = "gateway.toml" if uid.type.startswith("Tool") else "identities/"
             remedy = closest(uid.id, sorted(known[uid.type])) or f"add it to {where}, or correct the name"
-            found.append(_problem(policy, code, f"{uid} does not exist, so nothing matches it", f'"{uid.id}"', remedy))
+            message = f"{uid} does not exist, so nothing matches it"
+            found.append(_problem(policy, code, message, _name_offset(policy, uid.id), remedy))
     return found
 
 
@@ -120,13 +122,23 @@ def _scripts(policy: Policy) -> list[Problem]:
             scripts = {unicodedata.name(letter, "?").split()[0] for letter in word[0] if letter.isalpha()}
             if len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH"}) > 1:
                 message = f"{word[0]!a} mixes letters of different alphabets"
-                return [_problem(policy, "mixed_scripts", message, word[0], "write it in one alphabet")]
+                return [_problem(policy, "mixed_scripts", message, text.start() + word.start(), "write it in one alphabet")]
     return []
 
 
-def _problem(policy: Policy, code: str, message: str, about: str, remedy: str) -> Problem:
-    """A finding at the line where `about` stands: after a point, a `has` or a bracket if there is such a place, else anywhere."""
-    piece = policy.piece
-    found = (re.search(rf'(?:\.|\bhas\s+|\[\s*"){re.escape(about)}\b', piece.text) or re.search(re.escape(about), piece.text)) if about else None
-    line = piece.line_of(found.start()) if found else piece.line
-    return Problem(code, message, file=piece.file, line=line, key=policy.id, remedy=remedy)
+def _read_offset(policy: Policy, name: str) -> int:
+    """Where the conditions first read a member of this name: behind a point, a `has` or a bracket."""
+    words = tokens(policy.piece.text)
+    reads = (word for before, word in pairwise(words) if before.text in {".", "has", "["} and word.text in {name, f'"{name}"'})
+    return next((word.start for word in reads), effect_of(words))
+
+
+def _name_offset(policy: Policy, name: str) -> int:
+    """Where an entity of this name stands, in scope or conditions."""
+    words = tokens(policy.piece.text)
+    names = (word for before, word in pairwise(words) if before.text == "::" and word.text == f'"{name}"')
+    return next((word.start for word in names), effect_of(words))
+
+
+def _problem(policy: Policy, code: str, message: str, offset: int, remedy: str) -> Problem:
+    return policy.piece.problem(code, message, offset, key=policy.id, remedy=remedy)

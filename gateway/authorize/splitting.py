@@ -45,13 +45,27 @@ class Piece:
     def line_of(self, offset: int) -> int:
         return self.line + self.text.count("\n", 0, offset)
 
+    def column_of(self, offset: int) -> int:
+        newline = self.text.rfind("\n", 0, offset)
+        return offset - newline if newline >= 0 else self.column + offset
+
+    def holds(self, problem: Problem) -> bool:
+        """Whether a problem stands within this policy."""
+        end = len(self.text)
+        first, last = (self.line, self.column), (self.line_of(end), self.column_of(end))
+        return problem.file == self.file and first <= (problem.line, problem.column) < last
+
+    def problem(self, code: str, message: str, offset: int = 0, *, key: str = "", remedy: str = "") -> Problem:
+        """A finding about this policy, placed where the offset is."""
+        return Problem(code, message, file=self.file, line=self.line_of(offset), column=self.column_of(offset), key=key, remedy=remedy)
+
 
 def split(file: str, text: str) -> list[Piece]:
     """Cut a file into its policies, in order. Raises Problem where it is not possible or not safe."""
     _refuse_unreadable(file, text)
     pieces: list[Piece] = []
     start = -1
-    depth = 0
+    depth = end = 0
     line, counted = 1, 0  # counted on from the policy before: a file of many policies is read once
     for match in _TOKEN.finditer(text):
         part = match[0]
@@ -60,7 +74,7 @@ def split(file: str, text: str) -> list[Piece]:
         if start < 0:
             start, depth = match.start(), 0
         if part == '"':
-            raise _problem("string_not_closed", "this string has no end", _Spot(file, text, match.start()), 'close it with "')
+            raise _problem("string_not_closed", "this string has no end", _Spot(file, text, _unclosed(text, match.start())), 'close it with "')
         if part == ";":
             line, counted = line + text.count("\n", counted, start), start
             pieces.append(_piece(_Spot(file, text, start), match.end(), line))
@@ -71,9 +85,18 @@ def split(file: str, text: str) -> list[Piece]:
             raise _problem(
                 "policy_too_deep", f"nested deeper than {NESTING_MAX}", _Spot(file, text, match.start()), "split the policy into simpler ones"
             )
+        end = match.end()
     if start >= 0:
-        raise _problem("policy_not_closed", "this policy has no end", _Spot(file, text, start), "end it with a semicolon")
+        raise _problem("policy_not_closed", "this policy has no end", _Spot(file, text, end), "end it with a semicolon")
     return pieces
+
+
+def _unclosed(text: str, last: int) -> int:
+    """Where the string begins that lacks its end. The quote without a partner is the last one of the file, but a string that goes over the end of
+    its line is where they began to be paired wrongly.
+    """
+    strings = (match for match in _TOKEN.finditer(text, 0, last) if match[0][0] == '"')
+    return next((match.start() for match in strings if "\n" in match[0]), last)
 
 
 def _piece(spot: _Spot, end: int, line: int) -> Piece:
@@ -96,4 +119,4 @@ def _refuse_unreadable(file: str, text: str) -> None:
 def _problem(code: str, message: str, spot: _Spot, remedy: str) -> Problem:
     line = spot.text.count("\n", 0, spot.offset) + 1
     column = spot.offset - spot.text.rfind("\n", 0, spot.offset)
-    return Problem(code, f"{message} (column {column})", file=spot.file, line=line, remedy=remedy)
+    return Problem(code, message, file=spot.file, line=line, column=column, remedy=remedy)

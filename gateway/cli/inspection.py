@@ -130,8 +130,7 @@ def _policies(settings: Settings, catalogue: Catalogue, identities: Identities) 
 
 
 def _placed(problem: Problem, settings: Settings) -> Problem:
-    file = str(settings.policies.parent / problem.file) if problem.file else ""
-    return Problem(problem.code, problem.message, file=file, line=problem.line, key=problem.key, remedy=problem.remedy)
+    return problem.moved(str(settings.policies.parent / problem.file) if problem.file else "")
 
 
 def _credentials(settings: Settings) -> tuple[str, None]:

@@ -55,25 +55,38 @@ def shown_path(file: str) -> str:
         return file
 
 
-def shown_line(file: str, number: int) -> str:
-    """One line of a file for a person, empty when it cannot be had. Values that may be secret are replaced by `***`."""
+def shown_line(file: str, number: int, column: int = 0) -> tuple[str, int]:
+    """One line of a file for a person, and how many cells before the column; the line is empty when it cannot be had, and -1 means no cell.
+
+    Values that may be secret are replaced by `***`. Of a long line the part around the column is shown.
+    """
     if number < 1:
-        return ""
+        return "", -1
     try:
         lines = Path(file).read_bytes().split(b"\n")
     except OSError:
-        return ""
+        return "", -1
     if number > len(lines):
-        return ""
-    line = printable(lines[number - 1].decode("utf-8", "replace").replace("\t", "    ").rstrip())
+        return "", -1
+    raw = lines[number - 1].decode("utf-8", "replace")
+    line = _plain_text(raw.rstrip())
     if assigned := _ASSIGNED.match(line):
         value = line[assigned.end() :]
         hidden = _SECRET_KEY.search(assigned[0]) and ("@" in value or not _is_plain(value))
         if hidden or looks_secret(value) or _USER_INFO.search(value):
             line = f"{assigned[0]}***"
     elif looks_secret(line) or _USER_INFO.search(line):  # within a multi-line value there is no key to show
-        return ""
-    return line[:SOURCE_LINE_MAX] + ("..." if len(line) > SOURCE_LINE_MAX else "")
+        return "", -1
+    before = _plain_text(raw[: column - 1]) if column else ""
+    start = max(0, len(before) - SOURCE_LINE_MAX // 2) if len(line) > SOURCE_LINE_MAX else 0
+    mark = "..." if start else ""
+    cells = cell_len(mark + before[start:]) if column and line.startswith(before.rstrip()) else -1
+    part = line[start : start + SOURCE_LINE_MAX]
+    return mark + part + ("..." if start + SOURCE_LINE_MAX < len(line) else ""), cells
+
+
+def _plain_text(text: str) -> str:
+    return printable(text.replace("\t", "    "))
 
 
 def _is_plain(value: str) -> bool:
@@ -85,13 +98,16 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None, *,
     """Each problem with place, line, code and what to write instead."""
     stream = stream or sys.stderr
     for problem in problems:
-        place = ":".join(str(p) for p in (shown_path(problem.file) if problem.file else "", problem.line or "") if p)
+        place = problem.moved(shown_path(problem.file)).place if problem.file else problem.place
         key = f"{printable(problem.key)}: " if problem.key else ""
         code = styled(f"[{problem.code}]", "dim", stream)
         head = f"{styled(place, 'bold', stream)}: " if place else ""
         print(f"{head}{key}{styled(printable(problem.message), style, stream)}  {code}", file=stream)
-        if line := shown_line(problem.file, problem.line):
+        line, cells = shown_line(problem.file, problem.line, problem.column)
+        if line:
             print(f"  {styled(f'{problem.line:>4} |', 'dim', stream)} {line}", file=stream)
+        if line and cells >= 0:
+            print(f"  {styled('     |', 'dim', stream)} {' ' * cells}{styled('^', style, stream)}", file=stream)
         if problem.remedy:
             print(f"       {styled('=', 'dim', stream)} {printable(problem.remedy)}", file=stream)
 
@@ -103,6 +119,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         "message": problem.message,
         "file": problem.file,
         "line": problem.line,
+        "column": problem.column,
         "key": problem.key,
         "remedy": problem.remedy,
     }

@@ -26,20 +26,29 @@ def test_text_without_policies_has_none():
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "line"),
+    ("text", "code", "place"),
     [
-        ("permit (principal, action, resource)", "policy_not_closed", 1),
-        ('\npermit (principal, action, resource) when { "a };', "string_not_closed", 2),
-        ("// fine\n\u202e// turned\n", "hidden_character", 2),
-        ("permit\u200b (principal, action, resource);", "hidden_character", 1),
-        ("permit \x00(principal, action, resource);", "hidden_character", 1),
+        ("permit (principal, action, resource) // no end", "policy_not_closed", "1:37"),
+        ('\npermit (principal, action, resource) when { "a };', "string_not_closed", "2:45"),
+        ('@id("a)\npermit (principal, action, resource);\n@id("b") permit (principal, action, resource);', "string_not_closed", "1:5"),
+        ("// fine\n\u202e// turned\n", "hidden_character", "2:1"),
+        ("permit\u200b (principal, action, resource);", "hidden_character", "1:7"),
+        ("permit \x00(principal, action, resource);", "hidden_character", "1:8"),
     ],
 )
-def test_a_fault_is_placed_by_line_and_shown(text, code, line):
+def test_a_fault_is_placed_by_line_and_column(text, code, place):
     with pytest.raises(Problem) as caught:
         split(FILE, text)
-    assert (caught.value.code, caught.value.file, caught.value.line) == (code, FILE, line)
-    assert "column" in str(caught.value)
+    assert (caught.value.code, caught.value.place) == (code, f"{FILE}:{place}")
+    assert str(caught.value).startswith(f"{FILE}:{place}: ")
+
+
+def test_a_place_within_a_policy_is_one_in_its_file():
+    second = split(FILE, "// first\npermit (principal, action, resource);  permit (\n  principal, action, resource);")[1]
+    places = [second.problem("x", "is wrong", second.text.index(word)) for word in ("permit", "(", "action")]
+    assert [(p.line, p.column) for p in places] == [(2, 40), (2, 47), (3, 14)]
+    assert all(second.holds(p) for p in places)
+    assert not second.holds(split(FILE, "permit (principal, action, resource);")[0].problem("x", "elsewhere"))
 
 
 @pytest.mark.parametrize("opener", ["(", "[", "{", "if x then y else "])

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, printable, shown_line
+from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, printable, problem_json, shown_line
 from gateway.errors import Problem
 
 SECRET = "hunter2-Zq81"
@@ -49,7 +49,8 @@ def test_a_problem_without_a_place_is_shown_all_the_same():
 def test_a_line_never_shows_what_may_be_a_secret(tmp_path, line):
     file = tmp_path / "f.toml"
     file.write_text(line + "\n")
-    shown = shown_line(str(file), 1)
+    shown, cells = shown_line(str(file), 1, 8)
+    assert cells < len(shown)
     assert SECRET not in shown
     assert "sk-live" not in shown
 
@@ -60,13 +61,13 @@ def test_a_line_never_shows_what_may_be_a_secret(tmp_path, line):
 def test_a_line_without_a_secret_is_shown_as_it_stands(tmp_path, line):
     file = tmp_path / "f.toml"
     file.write_text(f"\n{line}\n")
-    assert shown_line(str(file), 2) == line
+    assert shown_line(str(file), 2) == (line, -1)
 
 
 def test_lines_outside_the_file_are_not_shown(tmp_path):
     file = tmp_path / "f.toml"
     file.write_text("a\n")
-    assert [shown_line(str(file), n) for n in (-1, 0, 3)] == ["", "", ""]
+    assert [shown_line(str(file), n)[0] for n in (-1, 0, 3)] == ["", "", ""]
 
 
 def test_a_file_cannot_move_the_cursor(tmp_path):
@@ -80,7 +81,28 @@ def test_a_file_cannot_move_the_cursor(tmp_path):
 def test_a_long_line_is_cut(tmp_path):
     file = tmp_path / "f.toml"
     file.write_text("risk = '" + "ab " * 200 + "'")
-    assert len(shown_line(str(file), 1)) < 170
+    assert len(shown_line(str(file), 1)[0]) < 170
+
+
+def test_a_caret_stands_under_the_column(tmp_path):
+    file = tmp_path / "a.cedar"
+    file.write_text("\t名前 x\n" + "ab " * 200 + "here" + " cd" * 200 + "\n")
+    shown = show(Problem("bad", "is wrong", file=str(file), line=1, column=5, remedy="write y"))
+    assert shown == f"{file}:1:5: is wrong  [bad]\n     1 |     名前 x\n       |          ^\n       = write y\n"
+    line, cells = shown_line(str(file), 2, 601)
+    assert line[cells : cells + 4] == "here"
+    assert len(line) < 170
+
+
+def test_a_caret_never_stands_under_something_else(tmp_path):
+    file = tmp_path / "f.toml"
+    file.write_text(f'secret = "{SECRET}" # x\nshort\n')
+    assert "^" not in show(Problem("bad", "is wrong", file=str(file), line=1, column=20))
+    assert "^" not in show(Problem("bad", "is wrong", file=str(file), line=2))
+
+
+def test_json_tells_the_column():
+    assert problem_json(Problem("bad", "is wrong", file="f", line=2, column=3))["column"] == 3
 
 
 def test_a_table_has_straight_columns(capsys):
