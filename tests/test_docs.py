@@ -55,6 +55,8 @@ def fault_of(line: str) -> str | None:
         name = words.pop(0)
         if name == "COMMAND":
             return None
+        if name not in command.commands and hasattr(command, "default"):  # `token AGENT` is `token mint AGENT`
+            words, name = [name, *words], command.default
         if name not in command.commands:
             return f"`{line}`: there is no {command.name} {name}"
         command = command.commands[name]

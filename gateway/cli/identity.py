@@ -1,4 +1,4 @@
-"""Tokens on the command line: `token`, `env`, `headers`, and `identity list | lint`. (`run` stands in run.py.)
+"""Identities on the command line: `env`, `headers`, and `identity list | lint`. (`token` stands in token.py, `run` in run.py.)
 
 Everything is signed here, with the deployment's own key, so whoever may read the key folder may be any agent: file permissions are the guard.
 """
@@ -96,29 +96,6 @@ def variables(settings: Settings, token: Secret | None) -> dict[str, str]:
     if token is not None:
         found["PORTREEVE_TOKEN"] = token.reveal()
     return found | {name: f"{audience(settings)}/{tool}" for tool, name in names.items() if count[name] == 1}
-
-
-def token(
-    agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, as_json: AsJson = False, folder: Folder = Path()
-) -> None:
-    """Print a token for an agent.
-
-    Example: curl -H "Authorization: Bearer $(portreeve token support-bot)" http://127.0.0.1:8080/tools/tickets/tickets
-    """
-    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope))
-    if not as_json:
-        print(minted.token.reveal())
-        return
-    print_json(
-        {
-            "access_token": minted.token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": minted.life_s,
-            "expires_at": datetime.fromtimestamp(minted.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "scope": " ".join(minted.scopes),
-            "agent": minted.agent.id,
-        }
-    )
 
 
 def env(agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, folder: Folder = Path()) -> None:

@@ -13,13 +13,14 @@ import gateway
 from gateway.cli.check import check
 from gateway.cli.config import config
 from gateway.cli.demo.command import demo
-from gateway.cli.identity import env, headers, identity, token
+from gateway.cli.identity import env, headers, identity
 from gateway.cli.init import init
 from gateway.cli.log import app as log
 from gateway.cli.output import print_problems
 from gateway.cli.policy import app as policy
 from gateway.cli.run import RUN_CONTEXT, run
 from gateway.cli.serve import serve
+from gateway.cli.token import app as token
 from gateway.errors import Problem, Problems, Refusal
 
 EXIT_PROBLEM = 1
@@ -61,10 +62,11 @@ def _options(
     pass
 
 
-for _command in (demo, init, check, serve, config, token, env, headers):
+for _command in (demo, init, check, serve, config, env, headers):
     app.command()(_command)
 app.command(context_settings=dict(RUN_CONTEXT))(run)
 app.add_typer(policy, name="policy")
+app.add_typer(token, name="token")
 app.add_typer(identity, name="identity")
 app.add_typer(log, name="log")
 

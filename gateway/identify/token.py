@@ -20,6 +20,7 @@ TYP = "at+jwt"
 """RFC 9068 section 2.1, compared exactly: an ID token, a logout token or a DPoP proof must not pass for an access token (RFC 8725 section 3.11)."""
 
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
+_OWN = frozenset({TYP})
 _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 
 
@@ -49,17 +50,21 @@ def ascii_bytes(token: Secret) -> bytes:
     return text.encode("ascii")
 
 
-def read(raw: bytes) -> UnverifiedToken:
-    """Take the token apart. Raises Refusal("invalid_token") for bytes that are not exactly in the form that `mint` writes."""
+def read(raw: bytes, *, typs: frozenset[str | None] = _OWN, more: frozenset[str] = frozenset()) -> UnverifiedToken:
+    """Take a token apart. Raises Refusal("invalid_token") for bytes that are not exactly in the form that `mint` writes.
+
+    Tokens of others may have another `typ` (None: none at all), and `more` members in the header, which are not looked at.
+    """
     segments = raw.split(b".")
     if len(segments) != 3:
         refuse("the token does not have three segments")
     header, claims = (_object(_decode(segment), part) for segment, part in zip(segments[:2], ("header", "claims"), strict=True))
-    extra = header.keys() - _HEADER_MEMBERS
+    extra = header.keys() - _HEADER_MEMBERS - more
     if extra:  # jku, x5u and jwk bring the attacker's key, crit and b64 change what is signed
         refuse(f"the header has members besides alg, kid and typ: {min(extra)[:32]!a}")
-    if header.get("typ") != TYP:
-        refuse("the header's typ is not at+jwt")
+    typ = header.get("typ")
+    if (typ is not None and type(typ) is not str) or ("typ" in header and typ is None) or typ not in typs:
+        refuse(f"the header's typ is not {' or '.join(sorted(t or 'absent' for t in typs))}")
     kid, alg = header.get("kid"), header.get("alg")
     if type(kid) is not str or type(alg) is not str:
         refuse("the header's kid or alg is missing or no text")

@@ -6,15 +6,16 @@ import sys
 
 import typer
 
-from gateway.cli.identity import env, headers, identity, token
+from gateway.cli.identity import env, headers, identity
 from gateway.cli.run import RUN_CONTEXT, run
+from gateway.cli.token import app as token
 from gateway.errors import Problem, Problems
 
 app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(token)
 app.command()(env)
 app.command()(headers)
 app.command(context_settings=RUN_CONTEXT)(run)
+app.add_typer(token)
 app.add_typer(identity)
 
 if __name__ == "__main__":
