@@ -7,6 +7,7 @@ does not load leaves the last good state in force and says so in metrics, in `/r
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gc
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline, State
 from gateway.record import Log, NoteSigner, open_log
 from gateway.refusals import RefusalSummary
+from gateway.shadowing import load_candidate
 from gateway.tools.catalogue import Catalogue
 from gateway.watch import Print, changes, folders_of, print_of
 
@@ -48,7 +50,8 @@ def load_state(settings: Settings) -> State:
     identities = load_identities(settings.identities)
     catalogue = Catalogue.load(settings)
     bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
-    parts = {
+    candidate = load_candidate(settings, catalogue, identities)
+    parts: dict[str, Json] = {
         "config": settings.digest,
         "contracts": catalogue.digest,
         "identities": identities.digest,
@@ -57,6 +60,8 @@ def load_state(settings: Settings) -> State:
         "schema": bundle.schema.digest,
         "engine": bundle.engine,
     }
+    if candidate and candidate.bundle:
+        parts["candidate"] = candidate.bundle.digest
     return State(
         settings=settings,
         catalogue=catalogue,
@@ -69,6 +74,7 @@ def load_state(settings: Settings) -> State:
         digest=Blob.of(dumps(parts)).digest,
         parts=parts,
         agents=len(identities.agents),
+        candidate=candidate,
     )
 
 
@@ -112,7 +118,12 @@ class Gateway:
         )
         gateway = cls(settings, pipeline, report)
         gateway.fatal = fatal
-        metrics.watch(breakers=upstreams.breakers, log=lambda: (log.state, log.size), in_flight=lambda: pipeline.gatherer.in_flight)
+        metrics.watch(
+            breakers=upstreams.breakers,
+            log=lambda: (log.state, log.size),
+            in_flight=lambda: pipeline.gatherer.in_flight,
+            expired=lambda: len(gateway.expired()),
+        )
         gateway._loaded(state)
         try:
             await gateway._listen()
@@ -164,11 +175,17 @@ class Gateway:
             "ready": not problems,
             "problems": problems,
             "reload": {"failing": bool(self.failing), "problems": self.failing},
+            "expired": list(self.expired()),
+            "candidate": {"failing": bool(_faults(state)), "problems": list(_faults(state))},
             "state": {"digest": state.digest, **state.parts, "tools": len(state.settings.tools), "agents": state.agents},
             "log": {"origin": log.origin, "size": log.size, "state": log.state},
             "breakers": dict(self.pipeline.upstreams.breakers()),
             "version": __version__,
         }
+
+    def expired(self) -> tuple[str, ...]:
+        """The policies in force that are past their day. They are told, not dropped."""
+        return self.pipeline.state.bundle.expired(dt.datetime.now(tz=dt.UTC).date())
 
     async def reload(self) -> bool:
         """Load what is on disk and put it in force. False when it does not load: then nothing changed."""
@@ -176,7 +193,7 @@ class Gateway:
             try:
                 settings = await asyncio.to_thread(load, self.settings.folder)
                 state = await asyncio.to_thread(load_state, settings)
-                if state.digest == self.pipeline.state.digest and not self.failing:
+                if state.digest == self.pipeline.state.digest and _faults(state) == _faults(self.pipeline.state) and not self.failing:
                     return True
                 await _announce(self.pipeline.log, state)
             except Problems as problems:
@@ -204,7 +221,16 @@ class Gateway:
 
     def _loaded(self, state: State) -> None:
         self.failing = []
-        self.pipeline.metrics.loaded(at_s=time.time(), policies=state.bundle.policy_count, tools=len(state.settings.tools), agents=state.agents)
+        faults = _faults(state)
+        self.pipeline.metrics.loaded(
+            at_s=time.time(),
+            policies=state.bundle.policy_count,
+            tools=len(state.settings.tools),
+            agents=state.agents,
+            candidate_failing=bool(faults),
+        )
+        if faults:
+            self._report("the candidate policies do not load; those in force do not depend on them:\n" + "\n".join(f"  {fault}" for fault in faults))
 
     async def _watch(self, seen: Print) -> None:
         async for _ in changes(lambda: self.pipeline.state.settings, seen, self._report):
@@ -222,13 +248,21 @@ class Gateway:
         if self._agents:
             await self._agents.stop(limits.drain_timeout_s)
         await self.pipeline.upstreams.close()
+        self.pipeline.shadowing.close()
         await self.pipeline.summary.close()
         await self.pipeline.log.close()
         if self._admin:
             await self._admin.stop(0)
 
 
+def _faults(state: State) -> tuple[str, ...]:
+    """Why the candidate does not load; empty where it does, or there is none."""
+    return state.candidate.problems if state.candidate else ()
+
+
 async def _announce(log: Log, state: State) -> None:
-    """Record what goes into force, before it does."""
+    """Record what goes into force, before it does. The candidate is kept as well: `shadow` records name it."""
     bundle: Bundle = state.bundle
-    await log.append("policy.load", {"state": state.digest, **state.parts}, blobs=(bundle.policies, bundle.schema))
+    candidate = state.candidate.bundle if state.candidate else None
+    blobs = (bundle.policies, bundle.schema, *((candidate.policies,) if candidate else ()))
+    await log.append("policy.load", {"state": state.digest, **state.parts}, blobs=blobs)

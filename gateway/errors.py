@@ -7,6 +7,7 @@ that goes to the log only. The table below is the whole vocabulary; README lists
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Literal
 
 OutcomeStatus = Literal["ok", "error", "timeout", "refused", "cancelled", "unknown"]
@@ -166,3 +167,10 @@ class Problems(Exception):  # noqa: N818
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+def place_of(traceback: TracebackType | None) -> str:
+    """The innermost file and line, without values."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{traceback.tb_lineno}" if traceback else "?"

@@ -29,6 +29,7 @@ class _Live(Collector):
         self.breakers: Callable[[], Mapping[str, str]] = dict
         self.log: Callable[[], tuple[str, int]] = lambda: ("closed", 0)
         self.in_flight: Callable[[], int] = int
+        self.expired: Callable[[], int] = int
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         breakers = GaugeMetricFamily("portreeve_breaker_state", "1 for the state each tool's circuit breaker is in", labels=["tool", "state"])
@@ -42,6 +43,7 @@ class _Live(Collector):
             states.add_metric([state], float(state == state_now))
         yield states
         yield GaugeMetricFamily("portreeve_calls_in_flight", "Calls that are being served now", value=self.in_flight())
+        yield GaugeMetricFamily("portreeve_policies_expired", "Policies in force that are past their @expires day", value=self.expired())
         yield GaugeMetricFamily("portreeve_log_records", "Records in the decision log", value=size)
 
 
@@ -106,6 +108,18 @@ class Metrics:
         self.echoes = Counter(
             "portreeve_secret_echoes", "Answers in which an upstream echoed its credential; it was redacted", registry=self._registry
         )
+        self.candidate_evaluations = Counter(
+            "portreeve_policy_candidate_evaluations", "Decided calls that the candidate policies decided, too", registry=self._registry
+        )
+        self.candidate_dropped = Counter(
+            "portreeve_policy_candidate_dropped",
+            "Decided calls that the candidate could not be asked about, or not recorded",
+            registry=self._registry,
+        )
+        self._candidate_flips = Counter(
+            "portreeve_policy_candidate_flips", "Decisions that the candidate would have made otherwise", ["from", "to"], registry=self._registry
+        )
+        self._candidate_failing = Gauge("portreeve_policy_candidate_failing", "1 while the candidate policies do not load", registry=self._registry)
         self._bound: dict[tuple[str, str, str, str], Callable[[], None]] = {}
         self._bound_refusals: dict[str, Callable[[], None]] = {}
         self._live = _Live()
@@ -113,9 +127,16 @@ class Metrics:
         for result in ("ok", "failed"):
             self._reloads.labels(result)
 
-    def watch(self, *, breakers: Callable[[], Mapping[str, str]], log: Callable[[], tuple[str, int]], in_flight: Callable[[], int] = int) -> None:
-        """Name where breaker states, (log state, log size) and the number of calls in flight are read at scrape time."""
-        self._live.breakers, self._live.log, self._live.in_flight = breakers, log, in_flight
+    def watch(
+        self,
+        *,
+        breakers: Callable[[], Mapping[str, str]],
+        log: Callable[[], tuple[str, int]],
+        in_flight: Callable[[], int] = int,
+        expired: Callable[[], int] = int,
+    ) -> None:
+        """Name where breaker states, (log state, log size), calls in flight and expired policies are read at scrape time."""
+        self._live.breakers, self._live.log, self._live.in_flight, self._live.expired = breakers, log, in_flight, expired
 
     def call(self, tool: str, operation: str, decision: str, outcome: str) -> None:
         """Count one call. The caller passes names from the catalogue only."""
@@ -140,8 +161,13 @@ class Metrics:
             count = self._bound_refusals[code] = self._refusals.labels(code).inc
         count()
 
-    def loaded(self, *, at_s: float, policies: int, tools: int, agents: int) -> None:
+    def candidate_flipped(self, before: str, after: str) -> None:
+        """The candidate decides a call otherwise. Both are verdicts: allow, deny, hold, error."""
+        self._candidate_flips.labels(before, after).inc()
+
+    def loaded(self, *, at_s: float, policies: int, tools: int, agents: int, candidate_failing: bool = False) -> None:
         """A state went live."""
+        self._candidate_failing.set(candidate_failing)
         self._reloads.labels("ok").inc()
         self._reload_time.set(at_s)
         self._policies.set(policies)

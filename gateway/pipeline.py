@@ -15,7 +15,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from types import TracebackType
 
 from gateway.authorize import Bundle, decide
 from gateway.call import (
@@ -38,7 +37,7 @@ from gateway.call import (
 )
 from gateway.canonical import Json
 from gateway.config.model import Settings
-from gateway.errors import OutcomeStatus, Refusal
+from gateway.errors import OutcomeStatus, Refusal, place_of
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
 from gateway.identify import SigningKeys, Verifier
@@ -47,6 +46,7 @@ from gateway.metrics import Metrics
 from gateway.record import Log
 from gateway.record.bodies import call_body, result_body
 from gateway.refusals import RefusalSummary
+from gateway.shadowing import Candidate, Shadowing
 from gateway.streaming import RecordedStream
 from gateway.tools.catalogue import Catalogue
 
@@ -64,6 +64,7 @@ class State:
     digest: str
     parts: Mapping[str, Json]
     agents: int
+    candidate: Candidate | None = None
 
 
 class Pipeline:
@@ -76,6 +77,7 @@ class Pipeline:
         self.metrics = metrics
         self.gatherer = gatherer
         self.summary = summary
+        self.shadowing = Shadowing(log, metrics)
 
     async def handle(self, call: ToolCall) -> Reply | Refused:
         """Take one call through all its steps. Raises nothing but CancelledError, when the door gives the call up."""
@@ -96,7 +98,7 @@ class Pipeline:
             return Refused(Refusal("request_timeout", reason="the client left"), journey.call.id)
         except Exception as error:  # noqa: BLE001 - the one broad except: whatever breaks becomes a refusal with a record
             return await journey.refused(
-                Refusal("internal_error", reason=f"{type(error).__name__} at {_place(error.__traceback__)}", outcome="unknown")
+                Refusal("internal_error", reason=f"{type(error).__name__} at {place_of(error.__traceback__)}", outcome="unknown")
             )
 
     async def refuse(self, refusal: Refusal, peer: str) -> Refused:
@@ -184,6 +186,7 @@ class _Journey:
             if refusal.code == "body_too_large":  # the arguments do not fit into one record: the refusal itself still gets one
                 self.writing = self.basis = None
             raise
+        self.pipeline.shadowing.add(self.state.candidate, basis, self.receipt.n)
         return self.receipt
 
     def _reply(self, answer: Answer) -> Reply:
@@ -289,10 +292,3 @@ def _refusal_of(verdict: Verdict) -> Refusal:
             return Refusal("approval_required", message or f"Approval by {group} is needed")
         case Permit():
             raise AssertionError("a permit is no refusal")
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """The innermost file and line, without values."""
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{traceback.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{traceback.tb_lineno}" if traceback else "?"

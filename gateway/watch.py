@@ -25,10 +25,12 @@ Print = frozenset[tuple[str, int, int, int]]
 
 def folders_of(settings: Settings) -> frozenset[Path]:
     """The folders whose entries a reload would read, symlinks resolved. Log and keys are not among them."""
-    found = {file.parent.resolve() for file in (*settings.files, settings.policies, settings.identities)}
-    for root in (settings.policies, settings.identities):
-        found.add(root.resolve())
-        found.update(folder.resolve() for folder in root.rglob("*") if folder.is_dir())
+    roots = [settings.policies, settings.identities, *([settings.candidate] if settings.candidate else [])]
+    found = {file.parent.resolve() for file in (*settings.files, *roots) if file.parent.is_dir()}
+    for root in roots:
+        if root.is_dir():  # a candidate may not be there yet
+            found.add(root.resolve())
+            found.update(folder.resolve() for folder in root.rglob("*") if folder.is_dir())
     return frozenset(found)
 
 

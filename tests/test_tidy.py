@@ -26,7 +26,7 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("values", {"__init__", "call", "errors", "canonical", "secret"}),
     ("ground", {"config", "metrics", "tools", "identities", "stores"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
-    ("pipeline", {"gather", "refusals", "streaming", "pipeline"}),
+    ("pipeline", {"gather", "refusals", "streaming", "shadowing", "pipeline"}),
     ("work", {"work"}),
     ("doors", {"doors"}),
     ("app", {"watch", "app"}),

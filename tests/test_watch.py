@@ -1,6 +1,7 @@
 """Changes on disk are told, whoever makes them and however."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -52,3 +53,14 @@ def test_the_logs_folder_is_not_watched(settings):
 
 def test_a_file_that_vanishes_while_we_look_is_no_error(settings, tmp_path):
     assert print_of([tmp_path / "nowhere", settings.policies]) == print_of([settings.policies])
+
+
+async def test_a_candidate_folder_that_is_made_later_is_told(settings, tmp_path):
+    settings = replace(settings, candidate=tmp_path / "next")
+
+    def make():
+        settings.candidate.mkdir()
+        (settings.candidate / "rules.cedar").write_text("")
+
+    assert await told(settings, make)
+    assert await told(settings, lambda: (settings.candidate / "rules.cedar").write_text("// changed"))

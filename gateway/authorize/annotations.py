@@ -34,6 +34,12 @@ def date_of(text: str) -> dt.date | None:
         return None
 
 
+def is_expired(policy: Policy, today: dt.date) -> bool:
+    """Whether the policy is past its `@expires` day. It still applies: a forbid that goes away by itself would let calls through."""
+    expires = date_of(policy.annotations.get("expires", ""))
+    return expires is not None and expires < today
+
+
 def _words(text: str) -> bool:
     return 0 < len(text) <= 300 and text.isprintable()
 

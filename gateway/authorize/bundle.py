@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gateway.authorize.annotations import check as check_annotations
+from gateway.authorize.annotations import is_expired
 from gateway.authorize.compile import compile_policies
 from gateway.authorize.engine import ENGINE, Uid
 from gateway.authorize.library import Library, Seat
@@ -73,6 +74,10 @@ class Bundle:
     @property
     def policy_count(self) -> int:
         return len(self.library.policies)
+
+    def expired(self, today: dt.date) -> tuple[str, ...]:
+        """The policies past their `@expires` day, by @id."""
+        return tuple(policy.id for policy in self.library.policies if is_expired(policy, today))
 
     def seat(self, agent: str, action: str) -> Place | None:
         """Where this agent's calls of this action are decided. None when either is unknown."""

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from gateway.authorize.annotations import annotation_offset, date_of
+from gateway.authorize.annotations import annotation_offset, is_expired
 from gateway.authorize.pinpoint_syntax import effect_of
 from gateway.authorize.plans import Plan
 from gateway.authorize.policy import Path, Policy, keys_of
@@ -52,9 +52,8 @@ def check(
             message = "this permit is for every action on every tool"
             offset = effect_of(tokens(policy.piece.text))
             found.append(_problem(policy, "permit_without_scope", message, offset, "name an action or a resource in its scope"))
-        expires = date_of(policy.annotations.get("expires", ""))
-        if today and expires and expires < today:
-            message = f"@expires({expires}) has passed, and the policy still applies"
+        if today and is_expired(policy, today):
+            message = f"@expires({policy.annotations['expires']}) has passed, and the policy still applies"
             found.append(_problem(policy, "policy_expired", message, annotation_offset(policy, "expires"), "renew it or remove it"))
     return found
 

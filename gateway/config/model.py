@@ -151,7 +151,8 @@ class CredentialSettings:
 class Settings:
     """A whole deployment. `folder` is where `gateway.toml` stands; relative paths in it start there.
 
-    `url` is the gateway's external base URL: issuer and audience of its tokens. `keys` holds the signing keys (0700, files 0600).
+    `url` is the gateway's external base URL: issuer and audience of its tokens. `keys` holds the signing keys (0700, files 0600). `candidate` is a
+    policies folder that decides nothing yet.
     """
 
     folder: Path
@@ -166,5 +167,6 @@ class Settings:
     keys: Path
     tools: Mapping[str, ToolSettings]
     credentials: Mapping[str, CredentialSettings]
+    candidate: Path | None = None
     digest: str = ""
     files: tuple[Path, ...] = ()

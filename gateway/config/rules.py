@@ -24,6 +24,7 @@ class GatewayTable:
     name: str
     url: str
     policies: Path = Path("policies")
+    candidate: Path | None = None
     identities: Path = Path("identities")
     keys: Path = Path("var/keys")
 
@@ -62,6 +63,9 @@ GATEWAY = {
     "name": Rule("Name of this gateway, for people and metrics.", text=kinds.name),
     "url": Rule("External base URL: issuer and audience of the gateway's tokens.", text=kinds.base_url),
     "policies": Rule("Folder of the Cedar policies.", path="folder"),
+    "candidate": Rule(
+        "Folder of policies that decide nothing yet: every call is decided by them, too, and what would change is recorded.", path="new"
+    ),
     "identities": Rule("Folder of agents and issuers.", path="folder"),
     "keys": Rule("Folder of the signing keys; made on first use, readable by the gateway alone.", path="new"),
 }

@@ -11,7 +11,7 @@ from gateway.record.objects import ObjectBroken, read_object
 from gateway.record.recovery import closes_calls, opens_call
 from gateway.record.tree import Frontier
 
-NAMED = ("ents", "policies", "schema")
+NAMED = ("ents", "policies", "schema", "candidate")
 """Members that name an object: of `authz` in a `call`, of the record itself in a `policy.load`."""
 
 
