@@ -33,7 +33,7 @@ from gateway.identities import load_identities
 from gateway.inject import Credentials
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline, State
-from gateway.record import Log, NoteSigner, open_log
+from gateway.record import Log, reach_log
 from gateway.refusals import RefusalSummary
 from gateway.shadowing import load_candidate
 from gateway.tools.catalogue import Catalogue
@@ -105,7 +105,7 @@ class Gateway:
         seen = print_of(folders_of(settings))
         state = await asyncio.to_thread(load_state, settings)
         fatal = asyncio.Event()
-        log = await open_log(settings.log, NoteSigner.open(settings.keys), on_fatal=fatal.set)
+        log = await reach_log(settings.log, settings.keys, on_fatal=fatal.set)
         try:
             await _announce(log, state)
         except Refusal as refusal:

@@ -154,6 +154,8 @@ def _keys(settings: Settings) -> tuple[str, None]:
 
 def _log(settings: Settings) -> tuple[str, None]:
     folder = settings.log.folder
+    if settings.log.socket is not None:
+        return f"written by the process that listens at {settings.log.socket}{'' if settings.log.socket.is_socket() else ' (nothing does now)'}", None
     there = _require_writable(folder, "log.folder")
     free = shutil.disk_usage(there).free
     wanted = settings.log.low_water_bytes + settings.log.reserve_bytes

@@ -31,12 +31,15 @@ from gateway.cli.log_place import (
     stop,
 )
 from gateway.cli.log_view import decision_story, print_report, summary_line
+from gateway.cli.log_writer import writer
 from gateway.cli.output import plural, print_json, printable, styled
 from gateway.cli.progress import progress as show_progress
 from gateway.errors import Problem
 from gateway.record import BadNote, LogReader, ObjectBroken, ObjectMissing, Record, verify_folder
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
+
+app.command()(writer)
 
 DIFFERENCES_SHOWN = 10
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from gateway.config.kinds import Fault, is_loopback, looks_secret, quote
 from gateway.config.model import CredentialSettings, Limits, Listener, LogSettings, Settings, ToolSettings
 
+SOCKET_BYTES_MAX = 100
+"""sockaddr_un holds 108 on Linux and 104 elsewhere."""
 Finding = tuple[str, Fault]
 """The key that is at fault, below the table that was looked at, and the fault."""
 
@@ -67,7 +70,9 @@ def of_limits(limits: Limits) -> Iterator[Finding]:
 
 
 def of_log(log: LogSettings) -> Iterator[Finding]:
-    return _ordered(log, (("checkpoint_interval_s", "heartbeat_interval_s"),))
+    yield from _ordered(log, (("checkpoint_interval_s", "heartbeat_interval_s"),))
+    if log.socket is not None and len(os.fsencode(log.socket)) > SOCKET_BYTES_MAX:
+        yield "socket", Fault("path_too_long", "is longer than a socket's path may be", f"name a path of at most {SOCKET_BYTES_MAX} bytes")
 
 
 def of_listeners(agents: Listener, admin: Listener) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Where and how the decision log is kept. `origin` names the log for ever (C2SP checkpoint origin)."""
+    """Where and how the decision log is kept. `origin` names the log for ever (C2SP checkpoint origin). With `socket`, a writer process keeps it."""
 
     folder: Path
     origin: str
@@ -37,6 +37,7 @@ class LogSettings:
     low_water_bytes: int = 16 * 1024 * 1024
     queue_records_max: int = 4_096
     append_timeout_s: float = 10.0
+    socket: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ LOG = {
     "low_water_bytes": Rule("Free disk below which no new call is accepted.", 0, 1024 * _GIB),
     "queue_records_max": Rule("Records that may wait for the disk; beyond it calls are refused.", 1, 1_000_000),
     "append_timeout_s": Rule("Longest wait for a record to be durable before the call is refused.", 0.01, 600),
+    "socket": Rule("Unix socket of the process that writes the log (`portreeve log writer`); without it the gateway writes it itself.", path="new"),
 }
 LIMITS = {
     "request_line_bytes_max": Rule("Longest request line.", 256, 65_536),

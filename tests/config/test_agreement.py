@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.config.agreement import covers, notices
 from gateway.config.load import load
+from gateway.errors import Problems
 from tests.config.deployments import GOOD, replaced, write
 
 
@@ -18,6 +21,13 @@ def test_a_name_with_port_covers_that_port_only():
     assert covers(("[::1]:9000",), "::1", 9000)
     assert not covers(("[::1]:9000",), "::1", 9001)
     assert not covers((), "::1", 9001)
+
+
+def test_a_path_that_no_socket_can_have_is_refused(tmp_path):
+    with pytest.raises(Problems) as found:
+        load(write(tmp_path, replaced("[log]", f'[log]\nsocket = "/run/{"s" * 96}"')))
+    assert [(p.code, p.key) for p in found.value.problems] == [("path_too_long", "log.socket")]
+    assert load(write(tmp_path, replaced("[log]", f'[log]\nsocket = "/run/{"s" * 95}"'))).log.socket is not None
 
 
 def test_a_sound_deployment_gives_no_notice(tmp_path):

@@ -2,50 +2,18 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import resource
 import signal
-import sys
 
 import pytest
 
 from tests.journeys.place import client_of, records, token_of, verified, write_place
+from tests.journeys.process import arrived, process
 from tests.simulators import upstreams
 from tests.simulators.upstreams import echo, upstream
 
 pytestmark = pytest.mark.slow
-
-
-@contextlib.asynccontextmanager
-async def process(folder, *, before=None):
-    """`portreeve serve` on the folder: yields (process, where it listens)."""
-    run = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        "serve",
-        "-C",
-        str(folder),
-        "--json",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        preexec_fn=before,
-    )
-    try:
-        line = await asyncio.wait_for(run.stdout.readline(), 60)
-        assert line, (await run.stderr.read()).decode()
-        yield run, json.loads(line)
-    finally:
-        if run.returncode is None:
-            run.kill()
-        await run.communicate()
-
-
-async def arrived(up, count):
-    async with asyncio.timeout(20):
-        while len(up.seen) < count:
-            await asyncio.sleep(0.01)
 
 
 async def test_after_a_kill_in_mid_call_the_log_verifies_and_the_open_call_reads_unknown(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import Problem, Refusal
 from gateway.record import NoteSigner, open_log
 from gateway.record.line import record_of
-from tests.record.disks import BrokenDisk, FailingLate, SmallDisk, StutteringDisk
+from tests.record.disks import SmallDisk
 from tests.record.world import files, lines, opened, plain, result, settings, small_log, verified, write_call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,12 +27,6 @@ async def fill(log) -> int:
             assert refusal.code == "log_unavailable"
             return number
     raise AssertionError("the disk never filled")
-
-
-async def test_short_writes_are_finished(tmp_path):
-    async with opened(tmp_path, disk=StutteringDisk()) as log:
-        await write_call(log, 1)
-    assert verified(tmp_path).ok
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -121,43 +115,6 @@ async def test_a_log_that_cannot_even_begin_says_so(tmp_path):
     async with opened(tmp_path) as log:
         await write_call(log, 1)
     assert verified(tmp_path).ok
-
-
-@pytest.mark.parametrize("at", ["sync", "write"])
-async def test_after_an_io_error_nothing_is_written_ever_again(tmp_path, at):
-    disk, told = BrokenDisk(at=at), []
-    async with opened(tmp_path, disk=disk, on_fatal=lambda: told.append("fatal")) as log:
-        await write_call(log, 1)
-        disk.broken = True
-        both = await asyncio.gather(log.append("call", plain(2)), log.append("result", result(1, 1)), return_exceptions=True)
-        assert all(isinstance(answer, Refusal) and answer.code == "log_unavailable" for answer in both)
-        assert log.state == "failed"
-        assert "input/output error" in log.failure
-        disk.broken = False  # a retry would succeed, and would lie: the kernel has dropped the pages it could not write
-        syncs = disk.syncs
-        for kind in ("call", "result", "recover", "policy.load"):
-            with pytest.raises(Refusal):
-                await log.append(kind, plain(3))
-        assert disk.syncs == syncs
-    assert told == ["fatal"]
-    assert log.state == "failed"
-    async with opened(tmp_path) as log:  # only a new start reads what is really there
-        await write_call(log, 4)
-    assert verified(tmp_path).ok
-
-
-async def test_what_waited_behind_a_failed_commit_is_refused_and_not_tried(tmp_path):
-    disk = FailingLate()
-    async with opened(tmp_path, disk=disk) as log:
-        disk.armed = True
-        first = log.append("call", plain(1))
-        await asyncio.to_thread(disk.reached.wait, 30)
-        behind = [log.append("call", plain(2)), log.append("result", result(1, 1))]
-        disk.release.set()
-        for answer in (first, *behind):
-            with pytest.raises(Refusal):
-                await answer
-    assert disk.failed == 1
 
 
 CHILD = """

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.call import Blob
 from gateway.canonical import Json, dumps
 from gateway.config.model import LogSettings
 from gateway.record import Log, NoteSigner, Report, open_log, verify_folder
-from gateway.record.disk import Disk
+from gateway.record.disk import Disk, SystemDisk
+from gateway.record.log import open_writer
+from gateway.record.service import WriterService, listen_at
+from gateway.record.tree import Frontier, leaf_hash
 
 ORIGIN = "gw.example/test"
 POLICIES = Blob.of(dumps({"files": [["refunds.cedar", '@id("small-refunds") permit(principal, action, resource);']]}))
@@ -39,6 +46,48 @@ async def opened(folder: Path, *, disk: Disk | None = None, on_fatal=None, **cha
         yield log
     finally:
         await log.close()
+
+
+@dataclass
+class Service:
+    """The writer's service while it runs. `path` is its socket, `said` what it reported."""
+
+    path: Path
+    of: WriterService
+    thread: threading.Thread
+    said: list[str]
+
+    def stop(self) -> None:
+        self.of.stop()
+        self.thread.join(30)
+
+
+@contextmanager
+def service(folder: Path, *, disk: Disk | None = None, uids: frozenset[int] | None = None, **changes: Json) -> Iterator[Service]:
+    """The service that workers append through, in a thread. Its socket has a short path, as sockets must."""
+    said: list[str] = []
+    given = settings(folder, **changes)
+    with tempfile.TemporaryDirectory(prefix="portreeve-") as near:
+        lock, writer = open_writer(given, NoteSigner.open(folder / "keys"), disk or SystemDisk())
+        listening = listen_at(Path(near) / "log.sock")
+        of = WriterService(listening, writer, given.origin, frozenset({os.getuid()}) if uids is None else uids, said.append)
+        thread = threading.Thread(target=of.run)
+        thread.start()
+        found = Service(Path(near) / "log.sock", of, thread, said)
+        try:
+            yield found
+        finally:
+            if thread.is_alive():
+                found.stop()
+            os.close(lock)
+
+
+def root(folder: Path, size: int) -> bytes:
+    """The Merkle root of the first records as they stand in the files."""
+    tree = Frontier()
+    for line in lines(folder)[:size]:
+        tree.push(leaf_hash(line))
+    return tree.root()
 
 
 def keys(folder: Path, origin: str = ORIGIN):
