@@ -30,6 +30,7 @@ from gateway.cli.log_place import (
     reading,
     stop,
 )
+from gateway.cli.log_prove import check_proof_file, check_receipt, consistency, prove
 from gateway.cli.log_view import decision_story, print_report, summary_line
 from gateway.cli.log_writer import writer
 from gateway.cli.output import plural, print_json, printable, styled
@@ -39,7 +40,9 @@ from gateway.record import BadNote, LogReader, ObjectBroken, ObjectMissing, Reco
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
-app.command()(writer)
+for _command in (writer, prove, check_receipt, consistency):
+    app.command()(_command)
+app.command("check-proof")(check_proof_file)
 
 DIFFERENCES_SHOWN = 10
 

@@ -1,22 +1,27 @@
 """Step five: the decision log. Write with `reach_log`, read with `LogReader`, judge with `verify_folder`."""
 
-from gateway.record.line import BrokenLine, Record
+from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.log import OUTCOMES, Log, open_log
-from gateway.record.note import BadNote, Checkpoint, NoteKey, parse_keys
+from gateway.record.note import BadNote, Checkpoint, NoteKey, open_own_checkpoint, parse_keys
 from gateway.record.objects import ObjectBroken, ObjectMissing
+from gateway.record.proof import BadProof, check_consistency
+from gateway.record.prover import NotAsSigned, Prover, ReceiptText
 from gateway.record.reader import LogReader
 from gateway.record.remote import connect_log, reach_log
 from gateway.record.signer import PUBLIC_FILE, NoteSigner
+from gateway.record.tlogproof import check_proof, read_hashes
 from gateway.record.verify import Level, Report, verify_folder
 from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
     "BadNote",
+    "BadProof",
     "BrokenLine",
     "Checkpoint",
     "Level",
     "Log",
     "LogReader",
+    "NotAsSigned",
     "NoteKey",
     "NoteSigner",
     "OPEN_CALLS_MAX",
@@ -24,11 +29,18 @@ __all__ = [
     "ObjectBroken",
     "ObjectMissing",
     "PUBLIC_FILE",
+    "Prover",
+    "ReceiptText",
     "Record",
     "Report",
+    "check_consistency",
+    "check_proof",
     "connect_log",
     "open_log",
+    "open_own_checkpoint",
     "parse_keys",
     "reach_log",
+    "read_hashes",
+    "record_of",
     "verify_folder",
 ]

@@ -1,6 +1,6 @@
 """The log's folder: what its files are called, and how a file or a name in it becomes durable.
 
-origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | torn/ | reserve
+origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | torn/ | reserve | idx/
 """
 
 from __future__ import annotations
