@@ -19,6 +19,7 @@ from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_explain import explain
 from gateway.cli.policy_replay import replay
+from gateway.cli.policy_shadow import shadow
 from gateway.errors import Problem, Problems
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
@@ -26,6 +27,7 @@ app.command()(conformance)
 app.command()(explain)
 app.command()(coverage)
 app.command()(replay)
+app.command()(shadow)
 app.command("confuse")(confuse_forbids)
 
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
