@@ -20,7 +20,7 @@ Convert = Callable[[Json], Json]
 
 _EXACT_FLOAT = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DECIMAL_MAX, _DECIMAL_MIN = Decimal("922337203685477.5807"), Decimal("-922337203685477.5808")
+DECIMAL_MAX, DECIMAL_MIN = Decimal("922337203685477.5807"), Decimal("-922337203685477.5808")
 _UNIT = Decimal("0.0001")
 _SHORT = re.compile(r"-?[0-9]{1,14}\.[0-9]{1,4}")
 """What needs no arithmetic: most amounts are written like this."""
@@ -108,7 +108,7 @@ def decimal(value: Json) -> Json:
         return {"__extn": {"fn": "decimal", "arg": written}}
     try:
         exact = Decimal(written)
-        if not _DECIMAL_MIN <= exact <= _DECIMAL_MAX:
+        if not DECIMAL_MIN <= exact <= DECIMAL_MAX:
             raise Unrepresentable("the number is too large for a decimal")
         whole = exact.quantize(_UNIT)
     except InvalidOperation:

@@ -20,6 +20,7 @@ from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_explain import explain
 from gateway.cli.policy_replay import replay
 from gateway.cli.policy_shadow import shadow
+from gateway.cli.policy_suggest import suggest_permits
 from gateway.errors import Problem, Problems
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
@@ -28,6 +29,7 @@ app.command()(explain)
 app.command()(coverage)
 app.command()(replay)
 app.command()(shadow)
+app.command("suggest")(suggest_permits)
 app.command("confuse")(confuse_forbids)
 
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
