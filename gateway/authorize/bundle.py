@@ -81,8 +81,6 @@ class Bundle:
 
     def seat(self, agent: str, action: str) -> Place | None:
         """Where this agent's calls of this action are decided. None when either is unknown."""
-        if action not in self.plans or Uid("Agent", agent) not in self._entities:
-            return None
         return self._place(agent, action)
 
     def near(self, agent: str, action: str) -> tuple[Policy, ...]:
@@ -92,9 +90,10 @@ class Bundle:
             return ()
         return self.library.near(principal, plan.action, plan.resource, dumps([*self._entities[principal], *self._entities[plan.resource]]))
 
-    def _make_place(self, agent: str, action: str) -> Place:
-        plan = self.plans[action]
-        principal = Uid("Agent", agent)
+    def _make_place(self, agent: str, action: str) -> Place | None:
+        principal, plan = Uid("Agent", agent), self.plans.get(action)
+        if plan is None or principal not in self._entities:
+            return None
         entities = Blob.of(dumps([*self._entities[principal], *self._entities[plan.resource]]))
         seat = self.library.seat(principal, plan.action, plan.resource, entities.data, projected=self.projected)
         return Place(plan, (str(principal), str(plan.action), str(plan.resource)), seat, entities)

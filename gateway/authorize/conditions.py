@@ -71,13 +71,24 @@ class _Clause:
 
 @lru_cache(maxsize=POLICIES_MAX)
 def _anatomy(text: str) -> tuple[str, tuple[tuple[Kind, str, int], ...]]:
-    tokens = [_Token(match[0], match.start()) for match in _TOKEN.finditer(text)]
-    tokens = [token for token in tokens if not token.silent]
-    effect = next(n for n, token in enumerate(tokens) if token.text in _EFFECTS and (n == 0 or tokens[n - 1].text != "@"))
+    tokens, effect = _tokens(text)
     clauses = list(_clauses(tokens, effect + 1))
     end = clauses[0].at if clauses else len(tokens) - 1
     found = [(clause.kind, _text(part), part[0].start) for clause in clauses for part in _cut(clause.body, _JOINS[clause.kind])]
     return f"permit {_text(tokens[effect + 1 : end])};", tuple(found)
+
+
+def _tokens(text: str) -> tuple[list[_Token], int]:
+    """The tokens of a policy, and which of them is its effect."""
+    tokens = [_Token(match[0], match.start()) for match in _TOKEN.finditer(text)]
+    tokens = [token for token in tokens if not token.silent]
+    return tokens, next(n for n, token in enumerate(tokens) if token.text in _EFFECTS and (n == 0 or tokens[n - 1].text != "@"))
+
+
+def without_scope(policy: Policy) -> str:
+    """The policy for requests that are known to satisfy its scope: the same effect and conditions, nothing else. A seventh faster to ask."""
+    tokens, effect = _tokens(policy.piece.text)
+    return f"{policy.effect} (principal, action, resource){policy.piece.text[tokens[_closing(tokens, effect + 1)].start + 1 :]}"
 
 
 def dissect(policy: Policy) -> Anatomy:

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.authorize.engine import EngineError, Evaluation, Rules, Uid, evaluate, parse_entities, parse_schema
 from gateway.authorize.policy import Key, Path, Policy, keys_of
 from gateway.authorize.schema import SchemaSource
-from gateway.authorize.slices import Index, Pick, project
+from gateway.authorize.slices import Index, Pick, project, whole
 from gateway.canonical import Json, dumps, loads_trusted
 
 SCHEMAS_MAX = 4_096
@@ -24,13 +24,14 @@ _SHADOW_ERROR = "gateway:shadow_error"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a set of policies is shown a context: cut to what they read, or whole. `schema` validates exactly that."""
+    """How a set of policies is shown a context: cut to what they read, or `whole`. `schema` validates exactly that."""
 
-    pick: Pick | None
+    pick: Pick
     schema: Any
+    whole: bool
 
     def text(self, context: Mapping[str, Json]) -> str:
-        return dumps(self.pick(context) if self.pick else context).decode()
+        return dumps(self.pick(context)).decode()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,17 +91,16 @@ class Library:
         # An evaluation is a pure function of its question and the context shown, so the same one is not asked twice. What policies do not read
         # is not shown, so a call that differs only in that is the same; one whose policies read the time never is.
         self._answer: Answer = lru_cache(maxsize=REMEMBERED_MAX)(Question.answer)
-        self._schema: Callable[[Uid, tuple[Path, ...] | None], tuple[Any, Pick | None]] = lru_cache(maxsize=SCHEMAS_MAX)(self._parse_schema)
+        self._view: Callable[[Uid, tuple[Path, ...] | None], View] = lru_cache(maxsize=SCHEMAS_MAX)(self._make_view)
 
     def seat(self, principal: Uid, action: Uid, resource: Uid, entities: bytes, *, projected: bool) -> Seat:
         """Prepare one kind of request. `entities` is the JSON of the principal's and the resource's slice. Raises EngineError."""
         found = self.index.slice(*self._keys(principal, action, resource, entities))
-        whole, _ = self._schema(action, None)
         request = {"principal": principal.json, "action": action.json, "resource": resource.json}
-        handle = parse_entities(entities, whole)
+        handle = parse_entities(entities, self._view(action, None).schema)
 
         def question(rules: Rules | None, reads: frozenset[Path]) -> Question | None:
-            return Question(request, rules, handle, self._view(action, reads, projected=projected)) if rules else None
+            return Question(request, rules, handle, self._view(action, tuple(sorted(reads)) if projected else None)) if rules else None
 
         return Seat(
             answer=self._answer if projected else Question.answer,
@@ -119,19 +119,16 @@ class Library:
         groups = tuple(Uid("Action", parent["id"]) for parent in self.source.generated[""]["actions"][action.id]["memberOf"])
         return keys_of(principal, ancestors(principal, parents)), keys_of(action, groups), keys_of(resource, ancestors(resource, parents))
 
-    def _view(self, action: Uid, reads: frozenset[Path], *, projected: bool) -> View:
-        schema, pick = self._schema(action, tuple(sorted(reads)) if projected else None)
-        return View(pick, schema)
-
-    def _parse_schema(self, action: Uid, reads: tuple[Path, ...] | None) -> tuple[Any, Pick | None]:
-        own = self.source.generated[""]
-        cut = project(reads, self.source.context(action), own["commonTypes"]) if reads is not None else None
+    def _make_view(self, action: Uid, reads: tuple[Path, ...] | None) -> View:
+        context, common = self.source.context(action), self.source.generated[""]["commonTypes"]
+        cut = project(reads, context, common) if reads is not None else None
         text = dumps(self.source.only(action, cut.attributes if cut else None)).decode()
         try:
-            return parse_schema(text, declared=self.source.declared), cut.pick if cut else None
+            schema = parse_schema(text, declared=self.source.declared)
         except EngineError:
             # The declared part refers to an operation that this cut left out.
-            return parse_schema(dumps(self.source.generated).decode(), declared=self.source.declared), None
+            schema, cut = parse_schema(dumps(self.source.generated).decode(), declared=self.source.declared), None
+        return View(cut.pick if cut else whole(context, common), schema, whole=cut is None)
 
 
 def ancestors(uid: Uid, parents: Mapping[Uid, tuple[Uid, ...]]) -> tuple[Uid, ...]:

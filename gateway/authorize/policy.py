@@ -18,7 +18,10 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy of the bundle. `paths` are what it looks at below `context`, an empty one meaning all of it; `names` are the entities it names."""
+    """A policy of the bundle. `paths` are what it looks at below `context`, an empty one meaning all of it; `names` are the entities it names.
+
+    `exact`: the keys say all of its scope, so a request that has them satisfies the scope.
+    """
 
     id: str
     effect: Literal["permit", "forbid"]
@@ -27,6 +30,7 @@ class Policy:
     principal: Key
     actions: tuple[Key, ...]
     resource: Key
+    exact: bool
     paths: frozenset[Path]
     names: frozenset[Uid]
 
@@ -41,6 +45,7 @@ class Policy:
             principal=_key(tree["principal"]),
             actions=_actions(tree["action"]),
             resource=_key(tree["resource"]),
+            exact=all(_is_exact(tree[part]) for part in ("principal", "action", "resource")),
             paths=paths(tree["conditions"]),
             names=frozenset(entities_in(tree)),
         )
@@ -66,6 +71,16 @@ def _key(scope: Mapping[str, Json]) -> Key:
             return ("is", kind, "")
         case _:
             return None
+
+
+def _is_exact(scope: Mapping[str, Json]) -> bool:
+    match scope:
+        case {"op": "All"} | {"op": "==" | "in", "entity": {"type": _, "id": _}} | {"op": "in", "entities": [*_]}:
+            return True
+        case {"op": "is"}:
+            return "in" not in scope
+        case _:
+            return False
 
 
 def _actions(scope: Mapping[str, Json]) -> tuple[Key, ...]:

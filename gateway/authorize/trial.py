@@ -59,7 +59,7 @@ class Trial:
         questions = [question for question in (seat.enforced, seat.shadow_permits, seat.shadow_forbids) if question is not None]
         self._near: tuple[Anatomy, ...] = tuple(dissect(library.by_id[name]) for question in questions for name in question.rules.names)
         self._question: Question | None = questions[0] if questions else None
-        assert self._question is None or self._question.view.pick is None
+        assert self._question is None or self._question.view.whole
         texts, names = [], []
         for number, near in enumerate(self._near):
             texts += [near.scope, *(condition.alone for condition in near.conditions)]

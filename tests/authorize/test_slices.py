@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.authorize.engine import evaluate, parse_schema
-from gateway.authorize.slices import project
+from gateway.authorize.slices import project, spelled, whole
 from gateway.canonical import dumps
 
 from .world import AGENTS, NOW_US, OPERATIONS, Facts, ask, identity, invocation, quick
@@ -132,6 +133,51 @@ def test_a_projection_keeps_required_and_optional_apart():
         "run": {},
         "raw": {},
     }
+
+
+def test_a_policy_in_a_slice_is_asked_without_its_scope_unless_the_scope_says_more_than_the_index():
+    text = (
+        '@id("when") permit (principal, action, resource) when { true };'
+        '@id("odd") permit (principal in Team::"support", action in Action::"read", resource is Tool) when { context.request.path like "*permit (principal*" };'
+        '@id("is-in") permit (principal is User in Team::"support", action, resource);'
+    )
+    bundle = quick(text, projected=False)
+    question = bundle.seat("support-bot", "tickets/get_ticket").seat.enforced
+    assert question.rules.names == ("when", "odd", "is-in")
+    asked = str(question.rules.handle)
+    assert "AgentGroup" not in asked
+    assert asked.count("permit (principal, action, resource)") == 2
+    assert "User" in asked
+    assert ask(bundle, "tickets/get_ticket", {"ticket_id": "1"}).basis.reasons == ("when",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"__extn": {"fn": "ip", "arg": "1.0"}},
+        {"__extn": {"fn": "decimal", "arg": 1}},
+        {"__extn": {"fn": "decimal", "arg": "1.0", "more": 1}},
+        {"__extn": {"fn": "decimal", "arg": "1.0"}, "more": 1},
+        {"__extn": "1.0"},
+        {"__entity": {"type": "decimal", "id": "1.0"}},
+        "1.0",
+        None,
+    ],
+)
+def test_only_an_exact_value_of_the_declared_type_is_shown_as_text(value):
+    assert spelled(value, "decimal") == value
+    assert spelled({"__extn": {"fn": "decimal", "arg": "1.0"}}, "decimal") == "1.0"
+
+
+def test_the_whole_context_is_shown_with_whatever_is_in_it():
+    bundle = quick("")
+    plan = bundle.plans["tickets/import_all"]
+    show = whole(plan.context, bundle.library.source.generated[""]["commonTypes"])
+    price, now = {"__extn": {"fn": "decimal", "arg": "1.5"}}, {"__extn": {"fn": "datetime", "arg": "2026-01-01T00:00:00.000Z"}}
+    context = {"input": {"text": "a", "price": price, "strange": price}, "now": now, "more": now}
+    assert show(context) == {"input": {"text": "a", "price": "1.5", "strange": price}, "now": "2026-01-01T00:00:00.000Z", "more": now}
+    assert show({"input": "no record"}) == {"input": "no record"}
+    assert context["input"]["price"] is price
 
 
 def test_the_world_of_these_tests_is_the_one_they_name():
