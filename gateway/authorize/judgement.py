@@ -57,8 +57,8 @@ def judge(evaluation: Evaluation, policies: Mapping[str, Policy]) -> Judgement:
         return Judgement("error", evaluation.reasons, evaluation.errors)
     if evaluation.decision == "deny":
         return Judgement("deny", evaluation.reasons)
-    owed = obligations(policies[name] for name in evaluation.reasons)
-    held = any(name == "require_approval" for name, _ in owed)
+    owed = obligations([policies[name] for name in evaluation.reasons])
+    held = bool(owed) and any(name == "require_approval" for name, _ in owed)
     return Judgement("hold" if held else "allow", evaluation.reasons, (), owed)
 
 

@@ -1,28 +1,34 @@
-"""What a decision costs: microseconds of `decide` by number of policies and agents, and decisions replayed a second.
+"""What a decision costs: microseconds of `decide` by number of policies and of agents, and decisions replayed a second.
 
 Run as `python -m tests.benchmarks.policy`. Ten policies can apply to the measured call (fewer where the bundle is smaller); the others are about
-other operations and agents. `strict` shows policies the whole context; `projected` what they read, every call with another amount, so that
-nothing is remembered; `remembered` is the same call again. Figures are CPU time, the median of rounds: a decision does no input or output, so what
-else runs on the machine should not count. The last line is one JSON object.
+other operations and agents. `strict` shows policies the whole context; `projected` what they read; both validate what they show, and every call has
+another amount, so that nothing is remembered. `engine` is the part of it that Cedar's own call takes; `remembered` is the same call again. Figures
+are CPU time, the median of rounds that all sizes take in turn: a decision does no input or output, and what else runs on the machine should hurt
+all sizes alike. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway.authorize import decide, load_bundle, recompute
+from gateway.app import GC_YOUNG_MAX
+from gateway.authorize import Bundle, decide, load_bundle, recompute
+from gateway.authorize.plans import surroundings
 from gateway.canonical import loads
 from gateway.record.bodies import authz_body
 from tests.authorize.world import NOW_US, TOOLS, Facts, agent, identities, identity, invocation, operation
 
 OPERATIONS = 50
 APPLY = 10
+SIZES = (1, 10, 100, 1_000, 10_000)
 REFUND = {"ticket_id": {"type": "string"}, "amount": {"type": "number"}, "currency": {"enum": ["EUR", "USD"]}, "reason": {"type": "string"}}
 FACTS = Facts(NOW_US)
 
@@ -43,54 +49,79 @@ def policies(count: int) -> str:
     return "\n".join([*mine[: min(count, APPLY)], *others])
 
 
+WHO = identity("agent-0", scopes=("refunds:write",), run="run-1")
+
+
+@dataclass(slots=True)
+class Measured:
+    """One size with its bundle shown whole and cut, and what its rounds took in microseconds."""
+
+    policies: int
+    agents: int
+    load_s: float
+    strict: Bundle
+    projected: Bundle
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+
+    def us(self, name: str) -> float:
+        return round(statistics.median(self.rounds[name]), 1)
+
+
 def world(agents: int):
     operations = [operation(f"op{n}", REFUND, list(REFUND), "write", method="POST") for n in range(OPERATIONS)]
-    people = [agent(f"agent-{n}", [f"g{n % 98}"], env="prod") for n in range(max(agents, 98))]
+    people = [agent(f"agent-{n}", [f"g{n % 98}", f"own-{n}"], env="prod") for n in range(agents)]
     return operations, identities(people)
 
 
-def median_us(call, rounds: int, calls: int) -> float:
-    call(0)
-    figures = []
-    for turn in range(rounds):
-        began = time.process_time()
-        for n in range(turn * calls, (turn + 1) * calls):
-            call(n)
-        figures.append((time.process_time() - began) / calls * 1e6)
-    return round(statistics.median(figures), 1)
-
-
-def bundle_of(count: int, agents: int, *, projected: bool):
+def load(policy_count: int, agents: int) -> Measured:
     operations, people = world(agents)
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "bench.cedar").write_text(policies(count))
+        Path(folder, "bench.cedar").write_text(policies(policy_count))
         began = time.perf_counter()
-        return load_bundle(Path(folder), operations, TOOLS, people, projected=projected), time.perf_counter() - began
+        bundle = load_bundle(Path(folder), operations, TOOLS, people)
+        seconds = time.perf_counter() - began
+    whole = Bundle(bundle.policies, bundle.library, bundle.plans, bundle._entities, projected=False)
+    return Measured(policy_count, agents, round(seconds, 2), whole, bundle)
 
 
-def calls_of(bundle, count: int):
+def calls_of(bundle: Bundle, count: int):
     base = invocation("tickets/op0", operations=[bundle.plans["tickets/op0"].operation])
     arguments = {"ticket_id": "T-1", "amount": 0, "currency": "EUR", "reason": "arrived broken"}
-    return [replace(base, arguments=arguments | {"amount": n % 8_000 + round(n % 100 / 100, 2)}) for n in range(count)]
+    return [replace(base, arguments=arguments | {"amount": n % 8_000 + round(n // 8_000 / 100, 2)}) for n in range(count)]
 
 
-def measure(count: int, agents: int, rounds: int, calls: int) -> dict[str, float]:
-    who = identity("agent-0", scopes=("refunds:write",), run="run-1")
-    found = {}
-    for name, projected in (("strict", False), ("projected", True)):
-        bundle, seconds = bundle_of(count, agents, projected=projected)
-        made = calls_of(bundle, rounds * calls)
-        found["load_s"] = round(seconds, 2)
-        found[name] = median_us(lambda n, b=bundle, m=made: decide(b, m[n], who, FACTS), rounds, calls)
-        if projected:
-            found["remembered"] = median_us(lambda _, b=bundle, m=made: decide(b, m[0], who, FACTS), rounds, calls)
-    return found
+def us_each(call: Callable[[int], object], numbers: range) -> float:
+    began = time.process_time()
+    for n in numbers:
+        call(n)
+    return (time.process_time() - began) / len(numbers) * 1e6
 
 
-def replayed_per_s(count: int, calls: int, *, whole: bool) -> float:
-    bundle, _ = bundle_of(count, 1, projected=True)
-    who = identity("agent-0")
-    verdicts = [decide(bundle, call, who, FACTS) for call in calls_of(bundle, calls)]
+def take_round(size: Measured, made: list, numbers: range) -> None:
+    """One round of every kind of measurement for one size. No kind is asked what another has asked before."""
+
+    def engine(bundle: Bundle) -> Callable[[int], object]:
+        place = bundle.seat("agent-0", "tickets/op0")
+        question = place.seat.enforced
+        texts = {n: question.view.text(surroundings(made[n], WHO, FACTS) | place.plan.typed(made[n].arguments)) for n in numbers}
+        return lambda n: question.answer(texts[n])
+
+    def decided(bundle: Bundle) -> Callable[[int], object]:
+        return lambda n: decide(bundle, made[n], WHO, FACTS)
+
+    kinds = {
+        "strict": decided(size.strict),
+        "strict_engine": engine(size.strict),
+        "projected": decided(size.projected),
+        "projected_engine": engine(size.projected),
+        "remembered": lambda _: decide(size.projected, made[0], WHO, FACTS),
+    }
+    for name, call in kinds.items():
+        size.rounds.setdefault(name, []).append(us_each(call, numbers))
+
+
+def replayed_per_s(bundle: Bundle, calls: int, *, whole: bool) -> int:
+    verdicts = [decide(bundle, call, WHO, FACTS) for call in calls_of(bundle, calls)]
     blobs = {b.digest: b.data for v in verdicts[:1] for b in (v.basis.policies, v.basis.schema, v.basis.entities)}
     records = [loads(json.dumps({**authz_body(v.basis), "ctx": loads(v.basis.context)}).encode()) for v in verdicts]
     recompute(records[0], blobs.__getitem__, whole=whole)
@@ -102,25 +133,51 @@ def replayed_per_s(count: int, calls: int, *, whole: bool) -> float:
     return round(calls / seconds)
 
 
+def as_the_gateway_runs() -> None:
+    """What `Gateway.start` does to the collector once everything is loaded."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG_MAX, 20, 20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, to see that it works")
     quick = parser.parse_args().quick
-    rounds, calls = (3, 50) if quick else (15, 200)
-    sizes = [(1, 1), (10, 1), (1_000, 1)] if quick else [(1, 1), (10, 1), (100, 1), (1_000, 1), (10_000, 1), (10, 1_000), (10, 10_000)]
-    print(f"{'policies':>9} {'agents':>7} {'strict us':>10} {'projected us':>13} {'remembered us':>14} {'load s':>7}")
-    strict, projected, remembered = {}, {}, {}
-    for count, agents in sizes:
-        found = measure(count, agents, rounds, calls)
-        print(f"{count:>9,} {agents:>7,} {found['strict']:>10} {found['projected']:>13} {found['remembered']:>14} {found['load_s']:>7}", flush=True)
-        if agents == 1:
-            key = str(count)
-            strict[key], projected[key], remembered[key] = found["strict"], found["projected"], found["remembered"]
-    replayed = replayed_per_s(10, 200 if quick else 3_000, whole=True)
-    print(
-        f"replayed: {replayed:,.0f} decisions a second with the whole context, {replayed_per_s(10, 200 if quick else 3_000, whole=False):,.0f} projected\n"
-    )
-    print(json.dumps({"bench": "policy", "strict_us": strict, "projected_us": projected, "remembered_us": remembered, "replay_per_s": replayed}))
+    rounds, calls = (5, 50) if quick else (25, 100)
+    counts = SIZES[:-1] if quick else SIZES
+    sizes = [load(count, 1) for count in counts] + [load(10, count) for count in counts[1:]]
+    as_the_gateway_runs()
+    made = calls_of(sizes[0].strict, (rounds + 1) * calls)
+    for turn in range(rounds + 1):
+        for size in sizes:
+            take_round(size, made, range(turn * calls, (turn + 1) * calls))
+            if turn == 0:
+                size.rounds.clear()  # the first round parses
+    columns = ("strict", "strict_engine", "projected", "projected_engine", "remembered")
+    print(f"{'policies':>9} {'agents':>7}" + "".join(f"{name.replace('_engine', ' engine'):>17}" for name in columns) + f"{'load s':>8}")
+    for size in sizes:
+        print(f"{size.policies:>9,} {size.agents:>7,}" + "".join(f"{size.us(name):>17}" for name in columns) + f"{size.load_s:>8}")
+    report(sizes, 200 if quick else 3_000)
+
+
+def report(sizes: list[Measured], replays: int) -> None:
+    by_policies = {size.policies: size for size in sizes if size.agents == 1}
+    by_agents = {size.agents: size for size in sizes if size.policies == APPLY}
+    last = max(by_policies)
+
+    def ratio(of: dict[int, Measured], small: int, name: str) -> float:
+        return round(of[last].us(name) / of[small].us(name), 2)
+
+    strict, projected = (ratio(by_policies, APPLY, name) for name in ("strict", "projected"))
+    print(f"{last:,} policies take {strict} (strict) and {projected} (projected) times as long as {APPLY}")
+    whole, cut = (replayed_per_s(by_policies[APPLY].projected, replays, whole=whole) for whole in (True, False))
+    print(f"replayed: {whole:,} decisions a second with the whole context, {cut:,} projected\n")
+    found = {f"{name}_us": {str(n): size.us(name) for n, size in by_policies.items()} for name in ("strict", "projected", "remembered")}
+    found |= {f"{name}_us": size.us(name) for size in (by_policies[APPLY],) for name in ("strict_engine", "projected_engine")}
+    found |= {f"{name}_by_agents_us": {str(n): size.us(name) for n, size in sorted(by_agents.items())} for name in ("strict", "projected")}
+    ratios = {"strict_ratio": strict, "projected_ratio": projected}
+    print(json.dumps({"bench": "policy", **found, **ratios, "replay_per_s": whole, "replay_projected_per_s": cut}))
 
 
 if __name__ == "__main__":
