@@ -12,11 +12,11 @@ from gateway.authorize.annotations import check as check_annotations
 from gateway.authorize.annotations import is_expired
 from gateway.authorize.compile import compile_policies
 from gateway.authorize.engine import ENGINE, Uid
-from gateway.authorize.library import Library, Seat
+from gateway.authorize.library import Library, Seat, ancestors, parents_of
 from gateway.authorize.lint import WARNINGS
 from gateway.authorize.lint import check as check_meaning
 from gateway.authorize.plans import Plan, all_operations, plan
-from gateway.authorize.policy import Policy
+from gateway.authorize.policy import Key, Policy, keys_of
 from gateway.authorize.schema import SchemaSource, agent_entities, generate, tool_entities
 from gateway.authorize.splitting import Piece, split
 from gateway.call import Blob, Operation
@@ -89,6 +89,10 @@ class Bundle:
         if plan is None or principal not in self._entities:
             return ()
         return self.library.near(principal, plan.action, plan.resource, dumps([*self._entities[principal], *self._entities[plan.resource]]))
+
+    def keys(self, uid: Uid) -> tuple[Key, ...]:
+        """Every scope that this agent or tool satisfies."""
+        return keys_of(uid, ancestors(uid, parents_of(self._entities.get(uid, []))))
 
     def _make_place(self, agent: str, action: str) -> Place | None:
         principal, plan = Uid("Agent", agent), self.plans.get(action)

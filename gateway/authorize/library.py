@@ -115,7 +115,7 @@ class Library:
         return tuple(self.policies[number] for number in numbers)
 
     def _keys(self, principal: Uid, action: Uid, resource: Uid, entities: bytes) -> tuple[tuple[Key, ...], tuple[Key, ...], tuple[Key, ...]]:
-        parents = _parents(loads_trusted(entities))
+        parents = parents_of(loads_trusted(entities))
         groups = tuple(Uid("Action", parent["id"]) for parent in self.source.generated[""]["actions"][action.id]["memberOf"])
         return keys_of(principal, ancestors(principal, parents)), keys_of(action, groups), keys_of(resource, ancestors(resource, parents))
 
@@ -143,5 +143,6 @@ def ancestors(uid: Uid, parents: Mapping[Uid, tuple[Uid, ...]]) -> tuple[Uid, ..
     return tuple(found)
 
 
-def _parents(entities: Sequence[Mapping[str, Json]]) -> dict[Uid, tuple[Uid, ...]]:
+def parents_of(entities: Sequence[Mapping[str, Json]]) -> dict[Uid, tuple[Uid, ...]]:
+    """What each of these entities is directly in."""
     return {Uid(**entity["uid"]): tuple(Uid(**parent) for parent in entity["parents"]) for entity in entities}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from gateway.authorize.annotations import annotation_offset, is_expired
+from gateway.authorize.engine import Uid
 from gateway.authorize.pinpoint_syntax import effect_of
 from gateway.authorize.plans import Plan
 from gateway.authorize.policy import Path, Policy, keys_of
@@ -23,6 +24,13 @@ from gateway.identities import Identities
 WARNINGS = frozenset({"permit_without_scope", "unknown_agent", "unknown_agent_group", "policy_expired", "mixed_scripts"})
 """Findings that do not stop a load. An agent or group that no longer exists is one: removing an agent must never be what blocks a reload."""
 
+_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH"})
+_TWINS = frozenset(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d"  # Cyrillic a e o p c y x i j s h d q w
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0406\u0408\u0405"  # and A B E K M H O P C T Y X I J S
+    "\u03bf\u03bd\u03b1\u03c1\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"  # Greek
+)
+"""Letters of other alphabets that look like Latin ones."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _WORD = re.compile(r"\w+")
 
@@ -48,6 +56,7 @@ def check(
         found += _arguments(policy, source, plans)
         found += _names(policy, known)
         found += _scripts(policy)
+        found += _scope(policy, plans, tools)
         if policy.effect == "permit" and policy.actions == (None,) and policy.resource is None:
             message = "this permit is for every action on every tool"
             offset = effect_of(tokens(policy.piece.text))
@@ -56,6 +65,19 @@ def check(
             message = f"@expires({policy.annotations['expires']}) has passed, and the policy still applies"
             found.append(_problem(policy, "policy_expired", message, annotation_offset(policy, "expires"), "renew it or remove it"))
     return found
+
+
+def _scope(policy: Policy, plans: Mapping[str, Plan], tools: Sequence[ToolSettings]) -> list[Problem]:
+    """Operations of one tool on another tool: the validator takes every tool for every operation."""
+    named = [plans[key[2]] for key in policy.actions if key and key[1] == "Action" and key[2] in plans]
+    if policy.resource is None or len(named) < len(policy.actions):
+        return []
+    groups = {tool.name: tuple(Uid("ToolGroup", group) for group in tool.groups) for tool in tools}
+    if any(policy.resource in keys_of(plan.resource, groups.get(plan.resource.id, ())) for plan in named):
+        return []
+    message = f"{policy.resource[2] or policy.resource[1]} has no such operation, so this policy can never apply"
+    remedy = f"the operations of this scope are those of {', '.join(sorted({plan.resource.id for plan in named}))}"
+    return [_problem(policy, "policy_never_applies", message, _name_offset(policy, policy.resource[2]), remedy)]
 
 
 def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) -> list[Problem]:
@@ -118,9 +140,12 @@ def _scripts(policy: Policy) -> list[Problem]:
     """A word of Latin letters and look-alikes: "admin" with a Cyrillic first letter is another name, and no reviewer sees it."""
     for text in _STRING.finditer(policy.piece.text):
         for word in _WORD.finditer(text[0]):
-            scripts = {unicodedata.name(letter, "?").split()[0] for letter in word[0] if letter.isalpha()}
-            if len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH"}) > 1:
-                message = f"{word[0]!a} mixes letters of different alphabets"
+            letters = [letter for letter in word[0] if letter.isalpha()]
+            scripts = {unicodedata.name(letter, "?").split()[0] for letter in letters} & _SCRIPTS
+            twins = bool(letters) and not scripts & {"LATIN"} and all(letter in _TWINS for letter in letters)
+            if len(scripts) > 1 or twins:
+                does = "looks like Latin letters and is not" if twins else "mixes letters of different alphabets"
+                message = f"{word[0]!a} {does}"
                 return [_problem(policy, "mixed_scripts", message, text.start() + word.start(), "write it in one alphabet")]
     return []
 

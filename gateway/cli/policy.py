@@ -18,6 +18,7 @@ from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_explain import explain
+from gateway.cli.policy_lint import Strict, lint, look
 from gateway.cli.policy_replay import replay
 from gateway.cli.policy_shadow import shadow
 from gateway.cli.policy_suggest import suggest_permits
@@ -30,9 +31,9 @@ app.command()(coverage)
 app.command()(replay)
 app.command()(shadow)
 app.command("suggest")(suggest_permits)
+app.command()(lint)
 app.command("confuse")(confuse_forbids)
 
-Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]
 
 
@@ -47,11 +48,15 @@ def check(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = Fal
     summary = ""
     try:
         deployment = Deployment.read(folder)
-        bundle = deployment.bundle()
-        warnings = bundle.warnings
-        findings = list(run_cases(bundle, read_cases(deployment.settings.policies)))
-        problems = tuple(f.problem for f in findings if f.wrong)
-        summary = f"{plural(bundle.policy_count, 'policy')}, {plural(len(findings), 'case')}, {plural(len(bundle.plans), 'operation')}"
+        linted = look(deployment, strict=strict)
+        problems, warnings, bundle = linted.problems, linted.warnings, linted.bundle
+        findings = list(run_cases(bundle, read_cases(deployment.settings.policies))) if bundle else []
+        problems += tuple(f.problem for f in findings if f.wrong)
+        summary = (
+            ""
+            if bundle is None
+            else f"{plural(bundle.policy_count, 'policy')}, {plural(len(findings), 'case')}, {plural(len(bundle.plans), 'operation')}"
+        )
     except Problems as found:
         problems = tuple(found.problems)
     except Problem as found:

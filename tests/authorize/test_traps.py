@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from gateway.authorize.engine import Uid, parse_entities, parse_schema
 from gateway.authorize.facts import derive
 from gateway.call import Deny, Facts, Permit
-from gateway.canonical import dumps
+from gateway.canonical import JsonError, dumps, loads
 from gateway.cli.output import print_problems
+from gateway.config.model import Limits
 from gateway.errors import Problems
 
 from .world import NOW_US, PERMIT_ALL, REFUND_OF, ask, load, operation, quick
@@ -186,6 +187,21 @@ def test_trap_12_letters_that_look_alike_are_told(tmp_path):
     assert [(w.code, w.line) for w in found] == [("mixed_scripts", 2)]
 
 
+@pytest.mark.parametrize("word", ["\u0441\u043e\u0440\u0443", "\u0410\u0421\u041c\u0415", "\u03bf\u03c1\u03b1"])
+def test_trap_12_a_word_wholly_of_another_alphabet_that_looks_latin_is_told(tmp_path, word):
+    text = (
+        f'{PERMIT_ALL}@id("a") forbid (principal, action == Action::"tickets/get_ticket", resource) when {{ context.input.ticket_id == "{word}" }};'
+    )
+    [found] = load(tmp_path / "policies", text).warnings
+    assert (found.code, found.line, found.column) == ("mixed_scripts", 2, text.index(word) - len(PERMIT_ALL) + 1)
+    assert "looks like Latin" in found.message
+
+
+def test_trap_12_a_word_of_another_language_is_fine(tmp_path):
+    text = f'{PERMIT_ALL}@id("a") forbid (principal, action == Action::"tickets/get_ticket", resource) when {{ context.input.ticket_id == "\u043f\u0440\u0438\u0432\u0435\u0442" }};'
+    assert load(tmp_path / "policies", text).warnings == ()
+
+
 def test_trap_13_no_name_breaks_out_of_the_schema():
     odd = 'a"b\\\n\u00e9\u2028}]'
     operations = (operation(odd, {odd: {"type": "string"}}, [odd]), operation("if", {"in": {"type": "string"}, "has space": {"type": "integer"}}))
@@ -193,7 +209,6 @@ def test_trap_13_no_name_breaks_out_of_the_schema():
     plan = bundle.plans[f"tickets/{odd}"]
     from gateway.authorize import decide, recompute
     from gateway.call import Invocation
-    from gateway.canonical import loads
 
     from .world import identity, invocation
 
@@ -243,6 +258,13 @@ def test_trap_17_what_the_engine_cannot_decide_is_a_deny_with_a_basis_to_record(
 
 def test_trap_18_facts_do_not_grow_beyond_their_argument_by_much():
     assert ask(quick(PERMIT_ALL), "mail/send", {"body": "", "path": "/a" * 100_000}).code == "unrepresentable"
+
+
+@pytest.mark.parametrize("text", [b"[" * 200 + b"]" * 200, b'{"a": [' + b"1," * 100_000 + b"1]}"])
+def test_trap_18_arguments_that_would_hold_everybody_up_are_refused_before_policy_sees_them(text):
+    assert Limits().json_body_bytes_max <= 262_144
+    with pytest.raises(JsonError):
+        loads(text)
 
 
 LEAVES = (
