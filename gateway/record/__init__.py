@@ -8,9 +8,10 @@ from gateway.record.proof import BadProof, check_consistency
 from gateway.record.prover import NotAsSigned, Prover, ReceiptText
 from gateway.record.reader import LogReader
 from gateway.record.remote import connect_log, reach_log
+from gateway.record.report import Level, Report
 from gateway.record.signer import PUBLIC_FILE, NoteSigner
 from gateway.record.tlogproof import check_proof, read_hashes
-from gateway.record.verify import Level, Report, verify_folder
+from gateway.record.verify import Question, verify_folder, verify_log
 from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PUBLIC_FILE",
     "Prover",
     "ReceiptText",
+    "Question",
     "Record",
     "Report",
     "check_consistency",
@@ -43,4 +45,5 @@ __all__ = [
     "read_hashes",
     "record_of",
     "verify_folder",
+    "verify_log",
 ]

@@ -15,30 +15,34 @@ NAMED = ("ents", "policies", "schema", "candidate")
 """Members that name an object: of `authz` in a `call`, of the record itself in a `policy.load`."""
 
 
-class Content:
-    """Checks records in order. `seen` holds the objects found whole, so that each is read once."""
+HEADS = frozenset({"log.open", "seg.open"})
+"""Kinds that begin a segment, and stand nowhere else."""
 
-    def __init__(self, folder: LogFolder) -> None:
+
+class Content:
+    """Checks records in order. `open_calls`, which it changes, have no outcome so far; `seen` are the objects found whole, each read once."""
+
+    def __init__(self, folder: LogFolder, open_calls: set[int]) -> None:
         self._folder = folder
-        self._open_calls: set[int] = set()
+        self._open_calls = open_calls
         self.seen: set[str] = set()
 
-    def check(self, members: Mapping[str, Json], before: Frontier, origin: str, *, first: bool) -> None:
-        """`before` is the tree without this record; `first` says that it begins a segment. Raises BrokenLine, ObjectMissing."""
+    def check(self, n: int, members: Mapping[str, Json]) -> None:
+        """A record that does not begin a segment. Raises BrokenLine, ObjectMissing."""
         kind = members["k"]
-        if first or kind in {"log.open", "seg.open"}:
-            self._check_head(members, before, origin, first=first)
-        elif kind in {"call", "policy.load"}:
-            self._check_objects(members)
         if kind == "call":
+            self._check_objects(members.get("authz"))
             if opens_call(kind, members):
-                self._open_calls.add(before.size)
-        else:
-            self._open_calls.difference_update(closes_calls(kind, members))
-
-    def _check_head(self, members: Mapping[str, Json], before: Frontier, origin: str, *, first: bool) -> None:
-        if not first:
+                self._open_calls.add(n)
+            return
+        if kind in HEADS:
             raise BrokenLine("it may only begin a segment")
+        if kind == "policy.load":
+            self._check_objects(members)
+        self._open_calls.difference_update(closes_calls(kind, members))
+
+    def check_head(self, members: Mapping[str, Json], before: Frontier, origin: str) -> None:
+        """The record that begins a segment. `before` is the tree without it. Raises BrokenLine."""
         if before.size == 0:
             if members["k"] != "log.open" or members.get("origin") != origin or members.get("format") != FORMAT:
                 raise BrokenLine("a log of this origin does not begin so")
@@ -47,18 +51,20 @@ class Content:
         if members["k"] != "seg.open" or any(members.get(name) != value for name, value in state.items()):
             raise BrokenLine("the segment does not begin with the state of the log before it")
 
-    def _check_objects(self, members: Mapping[str, Json]) -> None:
-        holder = members.get("authz") if members["k"] == "call" else members
+    def _check_objects(self, holder: Json) -> None:
         if not isinstance(holder, dict):
             return
         for name in NAMED:
             digest = holder.get(name)
-            if digest is None or digest in self.seen:
-                continue
-            if not isinstance(digest, str):
+            if type(digest) is str:
+                if digest not in self.seen:
+                    self._read(name, digest)
+            elif digest is not None:
                 raise BrokenLine(f"{name} is no digest")
-            try:
-                read_object(self._folder.objects, digest)
-            except ObjectBroken as error:
-                raise BrokenLine(f"the object it names under {name} is not what its digest says") from error
-            self.seen.add(digest)
+
+    def _read(self, name: str, digest: str) -> None:
+        try:
+            read_object(self._folder.objects, digest)
+        except ObjectBroken as error:
+            raise BrokenLine(f"the object it names under {name} is not what its digest says") from error
+        self.seen.add(digest)

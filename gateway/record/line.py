@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from binascii import hexlify
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
+from gateway.canonical import Json, JsonError, dumps_in_order, loads_exact, loads_trusted
 from gateway.record.tree import leaf_hash
 
 FORMAT = "portreeve-log/v1"
@@ -71,35 +72,31 @@ def line_of(n: int, prev: bytes, t: int, rest: bytes) -> bytes:
     return b'{"n":%d,"prev":"%b","t":%d%b' % (n, prev.hex().encode(), t, rest)
 
 
-def parse(line: bytes, n: int, prev: str, t_min: int = 0) -> dict[str, Json]:
-    """The line's members when it is, byte for byte, the line that belongs at `n` after `prev`. Raises BrokenLine.
-
-    The round trip refuses what two parsers may read differently: a duplicate member, white space, a needless escape, a rounded number.
-    """
+def parse(line: bytes, n: int, prev: bytes, t_min: int = 0) -> dict[str, Json]:
+    """The line's members when it is, byte for byte, the line that belongs at `n` after the line whose hash is `prev`. Raises BrokenLine."""
     if len(line) > LINE_BYTES_MAX:
         raise BrokenLine("longer than a line may be")
     try:
-        members = loads_trusted(line)
+        members: dict[str, Json] = loads_exact(line)
         t, kind = members["t"], members["k"]
-        head = b'{"n":%d,"prev":"%b","t":%d,"k":"%b"' % (n, prev.encode(), t, kind.encode())
-        same = dumps_in_order(members) == line
-    except (JsonError, TypeError, KeyError, AttributeError, ValueError) as error:
-        raise BrokenLine("not a record") from error
+        head = b'{"n":%d,"prev":"%b","t":%d,"k":"%b"' % (n, hexlify(prev), t, kind.encode())
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise BrokenLine("not a record in the one form that it has") from error
     if not line.startswith(head):
         raise BrokenLine(NOT_NEXT)
-    if not same:
-        raise BrokenLine("not in the one form that a record has")
     if t < t_min:
         raise BrokenLine("its time is earlier than the record before")
-    found: dict[str, Json] = members
-    return found
+    return members
 
 
 def record_of(line: bytes, segment: str = "", offset: int = 0) -> Record:
     """Read a line without judging its place. Raises BrokenLine when it is no record at all."""
     try:
         members = loads_trusted(line)
+        n, prev, t, kind = members["n"], members["prev"], members["t"], members["k"]
         body = {k: v for k, v in members.items() if k not in HEAD_MEMBERS}
-        return Record(members["n"], members["prev"], members["t"], members["k"], body, line, segment, offset)
     except (JsonError, KeyError, AttributeError, TypeError) as error:
         raise BrokenLine("not a record") from error
+    if type(n) is not int or type(t) is not int or type(prev) is not str or type(kind) is not str:
+        raise BrokenLine("not a record")
+    return Record(n, prev, t, kind, body, line, segment, offset)

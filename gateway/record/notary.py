@@ -46,14 +46,14 @@ class Notary:
         os.close(self._descriptor)
 
 
-def notes_in(folder: LogFolder) -> Iterator[tuple[int, bytes]]:
-    """Every note of the list with its offset, unjudged. The last one may be torn: then it does not end as a note does."""
-    offset = 0
+def notes_in(folder: LogFolder, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Every note of the list from an offset on, each with its own, unjudged. The last one may be torn: then it does not end as a note does."""
     try:
         stream = folder.checkpoints.open("rb")
     except FileNotFoundError:
         return
     with stream:
+        stream.seek(offset)
         while True:
             note = b"".join(stream.readline(NOTE_BYTES_MAX) for _ in range(NOTE_LINES))
             if not note:

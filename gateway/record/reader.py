@@ -14,28 +14,38 @@ from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.objects import read_object
 from gateway.record.recovery import closes_calls, opens_call
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 17
+"""Small enough that its lines are still in the processor's cache when they are hashed and parsed: 1 MiB takes half as long again."""
 
 
-def lines_of(path: Path, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
-    """Every line of a file as (offset in bytes, line without newline, whether the newline is there).
+def batches_of(path: Path, start: int = 0) -> Iterator[tuple[int, list[bytes], bool]]:
+    """The lines of a file, many at a time, as (offset of the first in bytes, lines without newline, whether each has one).
 
-    Splits on the newline byte only: U+2028 and its kin are part of a text, not the end of a line. A line that has grown past the limit is
-    given out as it is, so memory stays bounded whatever the file holds.
+    Splits on the newline byte only: U+2028 and its kin are part of a text, not the end of a line. Only the last line can be without its newline,
+    and comes alone. A line that has grown past the limit is given out as it is, so memory stays bounded whatever the file holds.
     """
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as stream:
         stream.seek(start)
         offset, rest = start, b""
         while chunk := stream.read(CHUNK_BYTES):
             lines = (rest + chunk).split(b"\n")
+            end = offset + len(rest) + len(chunk)
             rest = lines.pop()
-            for line in lines:
-                yield offset, line, True
-                offset += len(line) + 1
+            if lines:
+                yield offset, lines, True
+                offset = end - len(rest)
             if len(rest) > LINE_BYTES_MAX:
                 break
         if rest:
-            yield offset, rest, False
+            yield offset, [rest], False
+
+
+def lines_of(path: Path, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
+    """`batches_of`, a line at a time."""
+    for offset, lines, whole in batches_of(path, start):
+        for line in lines:
+            yield offset, line, whole
+            offset += len(line) + 1
 
 
 class LogReader:

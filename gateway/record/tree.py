@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.canonical import Json
 
@@ -13,6 +13,19 @@ EMPTY_ROOT = hashlib.sha256(b"").digest()
 def leaf_hash(line: bytes) -> bytes:
     """Hash of one line without its newline. It is the Merkle leaf and, in the next line, `prev`: one hash serves chain and tree."""
     return hashlib.sha256(b"\x00" + line).digest()
+
+
+_LEAF = hashlib.sha256(b"\x00")
+
+
+def leaf_hashes(lines: Iterable[bytes]) -> list[bytes]:
+    """The leaf hash of each line; a copy of a begun hash is cheaper than a new one and a longer line."""
+    found = []
+    for line in lines:
+        begun = _LEAF.copy()
+        begun.update(line)
+        found.append(begun.digest())
+    return found
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -38,6 +51,21 @@ class Frontier:
             size >>= 1
         hashes.append(leaf)
         self.size += 1
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Push many leaves at once, level by level."""
+        old, new, size = self.hashes, list[bytes](), self.size
+        level = list(leaves)
+        while level:
+            if size & 1:
+                level.insert(0, old.pop())
+            if len(level) & 1:
+                new.append(level.pop())
+            pairs = iter(level)
+            level = [hashlib.sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+            size >>= 1
+        self.hashes = old + new[::-1]
+        self.size += len(leaves)
 
     def root(self) -> bytes:
         if not self.hashes:
