@@ -25,15 +25,18 @@ class Content:
     def __init__(self, folder: LogFolder, open_calls: set[int]) -> None:
         self._folder = folder
         self._open_calls = open_calls
+        self._named: list[Json] = []
         self.seen: set[str] = set()
 
     def check(self, n: int, members: Mapping[str, Json]) -> None:
         """A record that does not begin a segment. Raises BrokenLine, ObjectMissing."""
         kind = members["k"]
         if kind == "call":
-            self._check_objects(members.get("authz"))
-            if opens_call(kind, members):
-                self._open_calls.add(n)
+            authz = members.get("authz")
+            if type(authz) is dict:
+                self._check_objects(authz)
+                if opens_call(kind, members):
+                    self._open_calls.add(n)
             return
         if kind in HEADS:
             raise BrokenLine("it may only begin a segment")
@@ -51,16 +54,17 @@ class Content:
         if members["k"] != "seg.open" or any(members.get(name) != value for name, value in state.items()):
             raise BrokenLine("the segment does not begin with the state of the log before it")
 
-    def _check_objects(self, holder: Json) -> None:
-        if not isinstance(holder, dict):
+    def _check_objects(self, holder: Mapping[str, Json]) -> None:
+        named = [holder.get(name) for name in NAMED]
+        if named == self._named:  # most records name what the one before named
             return
-        for name in NAMED:
-            digest = holder.get(name)
+        for name, digest in zip(NAMED, named, strict=True):
             if type(digest) is str:
                 if digest not in self.seen:
                     self._read(name, digest)
             elif digest is not None:
                 raise BrokenLine(f"{name} is no digest")
+        self._named = named
 
     def _read(self, name: str, digest: str) -> None:
         try:
