@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.canonical import JsonError, digest, dumps, dumps_in_order, embed, loads, loads_trusted
+from gateway.canonical import JsonError, digest, dumps, dumps_in_order, embed, loads, loads_exact, loads_trusted
 
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False, width=32) | st.text(max_size=20)
@@ -106,3 +106,16 @@ def test_trusted_bytes_that_are_no_json_are_still_an_error_of_ours():
 
 def test_a_digest_names_its_algorithm():
     assert digest(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@given(values)
+def test_bytes_in_their_one_form_are_read_exactly(value):
+    assert loads_exact(dumps_in_order(value)) == value
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":1,"a":1}', b'{"a": 1}', b"[1.0e0]", b'"\\u0041"', b"1 ", b"-0", b"2e400", b"", b"{", b"NaN", b'"\xff"', b"[" * 2_000]
+)
+def test_bytes_in_any_other_form_are_refused(raw):
+    with pytest.raises(JsonError):
+        loads_exact(raw)

@@ -63,23 +63,41 @@ def print_report(report: Report, folder: Path, pin: Path | None) -> None:
     verdicts = {0: ("ok", "green"), 1: ("TAMPERED", "red"), 3: ("INCOMPLETE", "yellow"), 4: ("NOT PROVEN", "red")}
     name, style = verdicts.get(report.exit_code, ("FAILED", "red"))
     print(f"{styled(name, style, sys.stdout)}  {printable(report.message)}")
-    rate = f", {report.size / report.elapsed_s:,.0f} records/s" if report.size >= 10_000 and report.elapsed_s else ""
-    rows = [("log", f"{report.origin}  ({folder})"), ("looked at", f"{report.size:,} records in {plural(report.segments, 'segment')}")]
+    for label, text in _report_rows(report, folder, pin):
+        print(f"  {styled(f'{label:<10}', 'dim', sys.stdout)} {printable(text)}")
+
+
+def _report_rows(report: Report, folder: Path, pin: Path | None) -> list[tuple[str, str]]:
+    seen = report.size - report.since
+    rate = f", {seen / report.elapsed_s:,.0f} records/s" if seen >= 10_000 and report.elapsed_s else ""
+    rows = [("log", f"{report.origin}  ({folder})"), ("looked at", f"{seen:,} records in {plural(report.segments, 'segment')}")]
+    if report.since:
+        rows.append(("before", f"records 0 to {report.since - 1:,} by their root alone, as it was signed"))
     if report.level != "chain":
         rows.append(("signed", f"{report.signed:,} records, by {plural(report.checkpoints, 'checkpoint')}"))
-    if report.ok and report.unsigned:
-        rows.append(("unsigned", f"the last {report.unsigned} are under no checkpoint yet"))
-    if report.level == "full":
+    if report.ok:
+        rows += _report_end(report)
+    if report.level in {"full", "replay"}:
         rows.append(("objects", f"{report.objects} named and whole"))
+    if report.level == "replay":
+        rows.append(("replayed", f"{plural(report.decisions, 'decision')}, each as it was recorded"))
     if report.first_bad is not None:
         rows.append(("first bad", f"record {report.first_bad}" + (f", {report.segment}" if report.segment else "") + _at(report.offset)))
     if report.root:
         rows.append(("root", report.root))
     if pin is not None and report.ok:
         rows.append(("pinned in", str(pin)))
-    rows.append(("level", f"{report.level}, {report.elapsed_s:.2f} s{rate}"))
-    for label, text in rows:
-        print(f"  {styled(f'{label:<10}', 'dim', sys.stdout)} {printable(text)}")
+    return [*rows, ("level", f"{report.level}, {report.elapsed_s:.2f} s{rate}")]
+
+
+def _report_end(report: Report) -> list[tuple[str, str]]:
+    """How fresh the log is, and how much of its end is under no signature."""
+    rows = [("newest", moment(report.newest_t))] if report.newest_t is not None else []
+    if report.checkpoint_age_s is not None:
+        rows.append(("signed at", f"{report.checkpoint_age_s:,.0f} s ago, by the time of the checkpoint's file"))
+    if report.unsigned:
+        rows.append(("unsigned", f"the last {report.unsigned} are under no checkpoint yet"))
+    return rows
 
 
 def _at(offset: int | None) -> str:

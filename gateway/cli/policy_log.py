@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +15,12 @@ from gateway.authorize.engine import Uid
 from gateway.canonical import Json
 from gateway.cli.log_place import place_of, reading
 from gateway.cli.progress import progress
+from gateway.cli.when import moment_us
 from gateway.record import LogReader, Record
 
 OBJECTS_MAX = 1_024
 STEP = 256
 """Records between two movements of the progress bar."""
-
-_AGO = re.compile(r"([0-9]{1,6})([mhdw])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="Only what was decided since then: 7d, 12h, 30m, or 2026-01-31 (UTC).")]
 OfAgent = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Only decisions about this agent.")]
@@ -49,7 +44,7 @@ class Decisions:
     def __init__(self, folder: Path, *, since: str = "", agent: str = "", limit: int = 0) -> None:
         self.reader: LogReader = place_of(folder, None, None, needs_key=False).reader()
         self.stored: Callable[[str], bytes] = lru_cache(maxsize=OBJECTS_MAX)(self.reader.object)
-        self._since_us = since_us(since)
+        self._since_us = moment_us(since)
         self._agent = agent
         self._limit = limit
 
@@ -97,20 +92,6 @@ class Decisions:
                 return first
             end = first
         return 0
-
-
-def since_us(text: str) -> int:
-    """Microseconds since the epoch; 0 for no text."""
-    if not text:
-        return 0
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return int((time.time() - int(ago[1]) * _SECONDS[ago[2]]) * 1_000_000)
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter("--since: write 7d, 12h, 30m, or a date such as 2026-01-31") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1_000_000)
 
 
 def _id(text: Json) -> str:

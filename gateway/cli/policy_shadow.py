@@ -18,7 +18,8 @@ from gateway.canonical import Json, loads_trusted
 from gateway.cli.log_view import moment
 from gateway.cli.output import plural, print_json, print_table
 from gateway.cli.policy_deployment import AsJson, Folder
-from gateway.cli.policy_log import Decision, Decisions, OfAgent, Since, since_us
+from gateway.cli.policy_log import Decision, Decisions, OfAgent, Since
+from gateway.cli.when import moment_us
 from gateway.record import Record
 
 BUNDLES_MAX = 64
@@ -134,7 +135,7 @@ def shadow(folder: Folder = Path(), *, since: Since = "", agent: OfAgent = "", a
     Example: portreeve policy shadow --since 7d
     """
     decisions = Decisions(folder, agent=agent)
-    found = Shadows(decisions, since_us(since))
+    found = Shadows(decisions, moment_us(since))
     for record in decisions.records("reading the log"):
         found.add(record)
     if as_json:

@@ -30,11 +30,14 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of the list of checkpoints: bytes from `start` to `end`, with no size below `size_min` in it."""
+    """A part of the list of checkpoints: bytes from `start` to `end`, with no size below `size_min` in it. A note between `end` and `list_end` is
+    the next that will be met; whoever walks from end to end would have read it by then.
+    """
 
     start: int
     end: int
     size_min: int = 0
+    list_end: int = 0
 
 
 class Listed:
@@ -52,17 +55,22 @@ class Listed:
         size = self._span.size_min
         for offset, note in notes_in(self._folder, self._span.start):
             if offset >= self._span.end:
+                if offset < self._span.list_end:
+                    self._read(note, offset)
                 return
-            try:
-                found = self._trust.checkpoint(note)
-            except BadNote as error:
-                raise Flaw(KEY, f"checkpoint at byte {offset} of the list: {error}", segment="checkpoints", offset=offset) from error
+            found = self._read(note, offset)
             if found.size < size:
                 raise Flaw(TAMPERED, f"the list of checkpoints goes back from {size} to {found.size} records", segment="checkpoints", offset=offset)
             size = found.size
             self.met = self.met or note == self._latest
             self.count += 1
             yield found
+
+    def _read(self, note: bytes, offset: int) -> Checkpoint:
+        try:
+            return self._trust.checkpoint(note)
+        except BadNote as error:
+            raise Flaw(KEY, f"checkpoint at byte {offset} of the list: {error}", segment="checkpoints", offset=offset) from error
 
 
 class Due:

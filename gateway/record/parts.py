@@ -92,10 +92,10 @@ def walk_parts(pool: Executor, task: Task, segments: list[tuple[int, Path]], rea
 def walk_part(task: Task, segment: tuple[int, Path], begin: Reached | None, end: int | None) -> Part | None:
     """Walk one segment, which ends where the next begins, or ends the log. None when anything is wrong."""
     first, path = segment
-    reached = begin or state_at(first, path, task.level)
-    if reached is None:
+    begun = begin or state_at(first, path, task.level)
+    if begun is None:
         return None
-    begun = replace(reached, tree=reached.tree.copy(), open_calls=set(reached.open_calls))
+    reached = begun.copy()
     walk = task.walk(reached, end)
     try:
         walk.due.meet(reached.size, reached.tree)
@@ -131,7 +131,7 @@ def _spans(task: Task, segments: list[tuple[int, Path]]) -> Iterator[Span]:
             return
         size = found
         while heads and found > heads[0]:
-            yield Span(begin, offset)
+            yield Span(begin, offset, list_end=end)
             begin = offset
             heads.pop(0)
     for _ in (*heads, None):

@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.record.content import Content
 from gateway.record.due import Due
 from gateway.record.folder import LogFolder
-from gateway.record.line import LINE_BYTES_MAX, NOT_NEXT, BrokenLine, Record, genesis, parse, record_of
+from gateway.record.line import HEAD_BYTES_MAX, LINE_BYTES_MAX, NOT_NEXT, BrokenLine, Record, genesis, parse, record_of
 from gateway.record.objects import ObjectMissing
 from gateway.record.reader import batches_of, lines_of
 from gateway.record.report import INCOMPLETE, TAMPERED, Flaw, Level
@@ -29,8 +29,8 @@ TORN = "the file ends in the middle of a line; if a crash did that, starting the
 HEAD = b'{"n":%d,"prev":"%b","t":'
 TIME = re.compile(rb'"t":([0-9]{1,19}),')
 
-Replay = Callable[[Record], str]
-"""Decides a recorded call again. Returns what is different, empty when nothing is; raises ObjectMissing for inputs that are not there."""
+Replay = Callable[[Record], str | None]
+"""Decides a recorded call again. Returns what is different, empty when nothing is, None for a call that has no decision. Raises ObjectMissing."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,9 @@ class Reached:
     def beginning(cls, origin: str) -> Reached:
         return cls(genesis(origin))
 
+    def copy(self) -> Reached:
+        return Reached(self.prev, self.size, self.tree.copy(), self.t, set(self.open_calls))
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -60,8 +63,14 @@ class Tally:
     listed: bool = False
     segments: int = 0
     decisions: int = 0
-    newest_t: int | None = None
+    last: bytes = b""
     seen: frozenset[str] = frozenset()
+
+    @property
+    def newest_t(self) -> int | None:
+        """What the head of the last line says."""
+        found = TIME.search(self.last)
+        return int(found[1]) if found else None
 
     def plus(self, later: Tally) -> Tally:
         return Tally(
@@ -70,7 +79,7 @@ class Tally:
             self.listed or later.listed,
             self.segments + later.segments,
             self.decisions + later.decisions,
-            self.newest_t if later.newest_t is None else later.newest_t,
+            later.last or self.last,
             self.seen | later.seen,
         )
 
@@ -93,14 +102,13 @@ class Walk:
         self._last = b""
 
     def tally(self) -> Tally:
-        found = TIME.search(self._last[:160])
         return Tally(
             self.due.signed,
             self.due.listed.count,
             self.due.listed.met,
             self._segments,
             self._decisions,
-            int(found[1]) if found else None,
+            self._last,
             frozenset(self._content.seen),
         )
 
@@ -142,7 +150,7 @@ class Walk:
                 text = f"record {n} names a missing object, {error}" if missing else f"record {n}: {error}"
                 raise Flaw(INCOMPLETE if missing else TAMPERED, text, n=n, segment=path.name, offset=place) from error
             start += len(part)
-            self._last = part[-1]
+            self._last = part[-1][:HEAD_BYTES_MAX]
             if self.due.next is not None and self.due.next.size == reached.size:
                 self.due.meet(reached.size, reached.tree)
             if self.progress is not None and reached.size % PROGRESS_RECORDS == 0:
@@ -186,9 +194,10 @@ class Walk:
             reached.size += len(leaves)
 
     def _replay(self, replay: Replay, line: bytes) -> None:
-        if difference := replay(record_of(line)):
+        difference = replay(record_of(line))
+        if difference:
             raise BrokenLine(f"its decision comes out otherwise: {difference}")
-        self._decisions += 1
+        self._decisions += difference is not None
 
 
 def _grown(path: Path, offset: int) -> bytes:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.record.tree import EMPTY_ROOT, Frontier, leaf_hash, node_hash
+from gateway.record.tree import EMPTY_ROOT, Frontier, leaf_hash, leaf_hashes, node_hash
 
 # The leaves and roots that Certificate Transparency implementations share (RFC 6962 section 2.1.3 gives the construction).
 LEAVES = [bytes.fromhex(x) for x in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")]
@@ -58,3 +58,20 @@ def test_a_copy_grows_by_itself():
 def test_hashes_that_cannot_be_a_frontier_of_that_size_are_refused(size, hashes):
     with pytest.raises(ValueError):
         Frontier.of_json(size, hashes)
+
+
+@pytest.mark.parametrize("before", range(20))
+def test_many_leaves_at_once_grow_the_tree_as_one_by_one(before):
+    leaves = [leaf_hash(bytes([n])) for n in range(60)]
+    for count in range(40):
+        one, many = Frontier(), Frontier()
+        for leaf in leaves[: before + count]:
+            one.push(leaf)
+        many.extend(leaves[:before])
+        many.extend(leaves[before : before + count])
+        assert (many.size, many.hashes) == (one.size, one.hashes)
+
+
+def test_many_lines_have_the_hashes_of_each():
+    lines = [b"", b"a", b"b" * 70_000]
+    assert leaf_hashes(lines) == list(map(leaf_hash, lines))

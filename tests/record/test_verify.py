@@ -11,7 +11,7 @@ from gateway.record import NoteSigner, verify_folder
 from gateway.record.line import genesis, line_of, rest_of
 from gateway.record.note import Checkpoint
 from gateway.record.tree import Frontier, leaf_hash
-from tests.record.world import ENTITIES, ORIGIN, files, keys, lines, opened, plain, small_log, twin, verified, write_call
+from tests.record.world import ENTITIES, ORIGIN, files, keys, lines, opened, plain, signed_by_its_own_key, small_log, twin, verified, write_call
 
 ATTACKED = ["00000000000000000000.jsonl", "00000000000000000004.jsonl", "00000000000000000008.jsonl", "checkpoints", "checkpoint", "origin"]
 
@@ -90,7 +90,7 @@ def test_the_first_bad_record_is_named_with_its_place(log):
     assert report.offset == sum(len(line) + 1 for line in sound[:3])
 
 
-def forge(folder: Path, change) -> None:
+def forge(folder: Path, change, *, heads: bool = True) -> None:
     """Rewrite a log as someone without the key can: every line new, chain and segments consistent, checkpoints as they were."""
     prev, t, changed = genesis(ORIGIN), 0, []
     tree = Frontier()
@@ -100,7 +100,7 @@ def forge(folder: Path, change) -> None:
         n, t = members.pop("n"), members.pop("t")
         members.pop("prev")
         kind = members.pop("k")
-        if kind == "seg.open":
+        if kind == "seg.open" and heads:
             members = {"size": n, "root": tree.root().hex(), "frontier": tree.as_json(), "open_calls": members["open_calls"]}
         new = line_of(n, prev, t, rest_of(kind, members))
         prev = leaf_hash(new)
@@ -285,12 +285,7 @@ async def test_records_after_the_newest_checkpoint_are_reported_as_unsigned(tmp_
 def test_even_the_gateways_own_key_cannot_sign_a_log_that_contradicts_itself(log, n, change):
     """A writer with a fault (or an intruder with the key) is held to the format: heads of segments, times, first record."""
     forge(log, lambda members: change(members) if members["n"] == n else None)
-    tree = Frontier()
-    for line in lines(log):
-        tree.push(leaf_hash(line))
-    note = NoteSigner.open(log / "keys").sign(ORIGIN, Checkpoint(ORIGIN, tree.size, tree.root()).text)
-    for name in ("checkpoint", "checkpoints"):
-        (log / "log" / name).write_bytes(note)
+    signed_by_its_own_key(log)
     assert verified(log, level="root").ok
     report = verified(log, level="full")
     assert report.exit_code == 1
@@ -335,3 +330,12 @@ async def test_bytes_behind_the_last_line_are_reported_and_harm_no_signed_record
     report = verified(tmp_path)
     assert report.exit_code == 3
     assert report.offset == len(sound)
+
+
+@pytest.mark.parametrize("digest", [[], {}, 7, True, "x", "sha256:../../../etc/passwd"])
+def test_a_name_that_is_no_digest_is_a_finding_and_no_crash(log, digest):
+    forge(log, lambda members: members["authz"].update(schema=digest) if members["n"] == 1 else None)
+    signed_by_its_own_key(log)
+    report = verified(log)
+    assert report.exit_code in {1, 3}
+    assert report.first_bad == 1

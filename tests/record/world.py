@@ -17,6 +17,7 @@ from gateway.config.model import LogSettings
 from gateway.record import Log, NoteSigner, Report, open_log, verify_folder
 from gateway.record.disk import Disk, SystemDisk
 from gateway.record.log import open_writer
+from gateway.record.note import Checkpoint
 from gateway.record.service import WriterService, listen_at
 from gateway.record.tree import Frontier, leaf_hash
 
@@ -146,3 +147,15 @@ def twin(folder: Path, to: Path) -> Path:
     """A copy to break."""
     shutil.copytree(folder, to)
     return to
+
+
+def signed_by_its_own_key(folder: Path) -> None:
+    """Sign the log as it stands now, whatever was done to it: one checkpoint at each head of a segment, and one at the end."""
+    signer, tree, notes = NoteSigner.open(folder / "keys"), Frontier(), []
+    for path in files(folder):
+        if tree.size:
+            notes.append(signer.sign(ORIGIN, Checkpoint(ORIGIN, tree.size, tree.root()).text))
+        tree.extend([leaf_hash(line) for line in path.read_bytes().split(b"\n")[:-1]])
+    notes.append(signer.sign(ORIGIN, Checkpoint(ORIGIN, tree.size, tree.root()).text))
+    (folder / "log" / "checkpoint").write_bytes(notes[-1])
+    (folder / "log" / "checkpoints").write_bytes(b"".join(notes))

@@ -1,0 +1,94 @@
+"""`portreeve log replay`: every recorded decision made again, from the log alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import typer
+
+from gateway.authorize import ReplayError, recompute
+from gateway.canonical import Json, dumps
+from gateway.cli.log_place import INCOMPLETE, TAMPERED, AsJson, Folder, LogFolder, place_of, reading
+from gateway.cli.output import plural, print_json, printable, styled
+from gateway.cli.progress import progress as show_progress
+from gateway.record import LogReader, ObjectBroken, ObjectMissing, Record
+
+DIFFERENCES_SHOWN = 10
+OBJECTS_MAX = 1_024
+
+
+def replay_in(folder: Path) -> Callable[[Record], str | None]:
+    """What `portreeve log verify --level replay` asks of each call, in whichever process it looks."""
+    reader = LogReader(folder)
+    stored = lru_cache(maxsize=OBJECTS_MAX)(reader.object)
+
+    def replay_one(record: Record) -> str | None:
+        authz = reader.decision(record)
+        if authz is None:
+            return None
+        found = _decide_again(authz, stored) or {}
+        if "missing" in found:
+            raise ObjectMissing(found["missing"])
+        again = found["again"].get("decision") if "again" in found else found.get("error")
+        return f"{authz.get('decision')} was recorded, now {again}" if found else ""
+
+    return replay_one
+
+
+def replay(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
+    """Decide every recorded call again, from the log alone, and compare byte for byte.
+
+    Exit codes: 0 all the same, 1 a decision differs, 3 what a decision rests on is missing.
+    """
+    where = place_of(folder, log, None, needs_key=False)
+    reader = where.reader()
+    stored = lru_cache(maxsize=OBJECTS_MAX)(reader.object)
+    same, differing, missing, differences = 0, 0, 0, list[dict[str, Json]]()
+    with reading(), show_progress("replaying", None) as progress:
+        for record in reader.records():
+            if record.n % 256 == 0:
+                progress(record.n)
+            authz = reader.decision(record)
+            if authz is None:
+                continue
+            found = _decide_again(authz, stored)
+            if found is None:
+                same += 1
+                continue
+            missing += "missing" in found
+            differing += "missing" not in found
+            if len(differences) < DIFFERENCES_SHOWN:
+                differences.append({"n": record.n, **found})
+    if as_json:
+        print_json({"decisions": same + differing + missing, "same": same, "differ": differing, "missing": missing, "differences": differences})
+    else:
+        _print_replay(same, differing, missing, differences)
+    raise typer.Exit(TAMPERED if differing else INCOMPLETE if missing else 0)
+
+
+def _decide_again(authz: Mapping[str, Json], stored: Callable[[str], bytes]) -> dict[str, Json] | None:
+    """None when the decision comes out the same, else what is different."""
+    recorded = {name: authz.get(name) for name in ("decision", "reasons", "errors", "obl")}
+    try:
+        again = recompute(authz, stored)
+    except (ObjectMissing, ObjectBroken) as error:
+        return {"missing": str(error)}
+    except ReplayError as error:
+        return {"recorded": recorded, "error": str(error)}
+    return None if dumps(again) == dumps(recorded) else {"recorded": recorded, "again": dict(again)}
+
+
+def _print_replay(same: int, differing: int, missing: int, differences: list[dict[str, Json]]) -> None:
+    total = same + differing + missing
+    verdict = styled("ok", "green", sys.stdout) if same == total else styled("DIFFERENT", "red", sys.stdout)
+    print(f"{verdict}  {plural(total, 'decision')} recomputed: {same} identical, {differing} different, {missing} without their inputs")
+    for found in differences:
+        print(f"  record {found['n']}")
+        for name in ("recorded", "again", "error", "missing"):
+            if name in found:
+                text = found[name] if isinstance(found[name], str) else json.dumps(found[name], ensure_ascii=False)
+                print(f"    {name:<9} {printable(text)}")
