@@ -19,7 +19,7 @@ from gateway.authorize.policy import Policy
 from gateway.call import Identity, Operation
 from gateway.canonical import Json
 
-_OF_THE_CALL = re.compile(r"\bcontext(?: has |\.)(?:input|facts|raw|request|run|now)\b")
+_OF_THE_CALL = re.compile(r"\bcontext(?: has |\.)(?:input|facts|raw|request|run|now|weekday)\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,15 @@ GROUPS = {"read": "read", "idempotent_write": "write", "write": "write", "destru
 GENERIC = {"read": "GET", "write": "POST", "destructive": "DELETE"}
 UNMAPPED = "unmapped"
 
+_DAY_US = 86_400_000_000
+
 _STRING: dict[str, Json] = {"type": "String"}
 _STRINGS: dict[str, Json] = {"type": "Set", "element": _STRING}
 _LONG: dict[str, Json] = {"type": "Long"}
 
 COMMON: dict[str, Json] = {
     "Request": record(dict.fromkeys(("method", "path", "template", "door"), (_STRING, True))),
-    "Auth": record({"issuer": (_STRING, True), "pop": ({"type": "Boolean"}, True), "scopes": (_STRINGS, True)}),
+    "Auth": record({"issuer": (_STRING, True), "pop": ({"type": "Boolean"}, True), "scopes": (_STRINGS, True), "user": (_STRING, False)}),
     "Run": record({"id": (_STRING, False), "calls_last_minute": (_LONG, True), "calls_in_flight": (_LONG, True)}),
 }
 """Types that every context shares, spelled once in the schema."""
@@ -37,6 +39,7 @@ _SHARED: dict[str, tuple[dict[str, Json], bool]] = {
     "auth": ({"type": "Auth"}, True),
     "run": ({"type": "Run"}, True),
     "now": ({"type": "Extension", "name": "datetime"}, True),
+    "weekday": (_LONG, True),
 }
 
 
@@ -80,18 +83,17 @@ def surroundings(invocation: Invocation, identity: Identity, facts: Facts) -> di
         "request": {"method": call.method, "path": call.path, "template": invocation.operation.template, "door": call.door},
         "run": run,
         "now": moment_us(facts.now_us),
+        "weekday": (facts.now_us // _DAY_US + 3) % 7 + 1,
     }
     return found | caller(identity)
 
 
 def caller(identity: Identity) -> dict[str, Json]:
     """The part of the context that the token alone decides: it is the same for every call made with it."""
-    found: dict[str, Json] = {
-        "actors": list(identity.actors),
-        "delegation_depth": len(identity.actors),
-        "auth": {"issuer": identity.issuer, "pop": identity.proof_of_possession, "scopes": list(identity.scopes)},
-    }
+    auth: dict[str, Json] = {"issuer": identity.issuer, "pop": identity.proof_of_possession, "scopes": list(identity.scopes)}
+    found: dict[str, Json] = {"actors": list(identity.actors), "delegation_depth": len(identity.actors), "auth": auth}
     if identity.user is not None:
+        auth["user"] = identity.user  # Cedar makes no text of an entity's id, so an argument could not be compared with it
         found["user"] = {"__entity": {"type": "User", "id": identity.user}}
     return found
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from gateway.call import Deny, Facts, Hold, Permit
@@ -103,11 +105,31 @@ def test_the_recorded_context_is_whole_though_policy_reads_a_part():
         "user": {"__entity": {"type": "User", "id": "alice"}},
         "actors": ["agent:x"],
         "delegation_depth": 1,
-        "auth": {"issuer": "https://gw.example", "pop": False, "scopes": ["a"]},
+        "auth": {"issuer": "https://gw.example", "pop": False, "scopes": ["a"], "user": "alice"},
         "run": {"calls_last_minute": 0, "calls_in_flight": 0, "id": "r1"},
         "now": {"__extn": {"fn": "datetime", "arg": "2026-01-01T12:00:00.000Z"}},
+        "weekday": 4,
     }
     assert dumps(context) == found.basis.context
+
+
+@pytest.mark.parametrize(
+    ("moment", "weekday"),
+    [("1970-01-01T00:00:00+00:00", 4), ("2026-01-04T23:59:59+00:00", 7), ("2026-01-05T00:00:00+00:00", 1), ("2028-02-29T12:00:00+00:00", 2)],
+)
+def test_policy_sees_the_day_of_the_week(moment, weekday):
+    now = dt.datetime.fromisoformat(moment)
+    assert now.isoweekday() == weekday
+    bundle = quick(f'@id("day") permit (principal, action, resource == Tool::"tickets") when {{ context.weekday == {weekday} }};')
+    assert isinstance(ask(bundle, "tickets/list_tickets", facts=Facts(int(now.timestamp()) * 1_000_000)), Permit)
+
+
+def test_the_users_name_can_be_compared_with_an_argument():
+    own = "context.auth has user && context.auth.user == context.input.ticket_id"
+    bundle = quick(f'@id("own") permit (principal, action == Action::"tickets/get_ticket", resource) when {{ {own} }};')
+    assert isinstance(ask(bundle, "tickets/get_ticket", {"ticket_id": "alice"}, user="alice"), Permit)
+    assert isinstance(ask(bundle, "tickets/get_ticket", {"ticket_id": "alice"}, user="bob"), Deny)
+    assert isinstance(ask(bundle, "tickets/get_ticket", {"ticket_id": ""}), Deny)
 
 
 def test_raw_arguments_are_seen_as_canonical_text():
