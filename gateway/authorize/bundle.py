@@ -29,6 +29,7 @@ POLICIES_MAX = 20_000
 SEATS_MAX = 2_048
 DECLARED = "schema.cedarschema"
 CASES = "cases"
+DEPLOYMENT = "gateway.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def read_bundle(
 ) -> Bundle:
     """Read, compile, validate and lint a policies folder. Raises Problems with all findings. `today` turns on the warning of expired policies.
 
-    Sources are all `*.cedar` files below the folder but in `cases/`, in the order of their names, and `schema.cedarschema`, whose types and
+    Sources are all `*.cedar` files below the folder but in `cases/` and in folders that are deployments of their own (they hold a gateway.toml),
+    in the order of their names, and `schema.cedarschema`, whose types and
     actions are added to the generated ones. `load_bundle` runs the cases besides.
     """
     tools = list(tools)
@@ -161,8 +163,13 @@ def read(folder: Path) -> list[list[str]]:
         raise Problems(
             [Problem("policies_missing", "there is no such folder", file=str(folder), remedy="create it, or correct `policies` in gateway.toml")]
         )
+    others = {path.parent.relative_to(folder) for path in folder.rglob(DEPLOYMENT)} - {Path()}
     names = sorted(path.relative_to(folder) for path in folder.rglob("*.cedar"))
-    return [[name.as_posix(), _text(folder / name)] for name in names if name.parts[0] != CASES and not any(p.startswith(".") for p in name.parts)]
+    return [
+        [name.as_posix(), _text(folder / name)]
+        for name in names
+        if name.parts[0] != CASES and not any(part.startswith(".") for part in name.parts) and others.isdisjoint(name.parents)
+    ]
 
 
 def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> tuple[list[Policy], list[Problem]]:

@@ -226,3 +226,16 @@ def test_the_sample_has_cases_for_every_policy():
     names = [line.split('"')[1] for path in SAMPLE.glob("*.cedar") for line in path.read_text().splitlines() if line.startswith("@id(")]
     assert names
     assert [name for name in names if f'"{name}"' not in words] == []
+
+
+def test_a_folder_below_that_is_a_deployment_of_its_own_is_not_read(tmp_path):
+    nested = tmp_path / "policies" / "team" / "cookbook"
+    (nested / "deep").mkdir(parents=True)
+    for folder in (nested, nested / "deep"):
+        (folder / "open.cedar").write_text(PERMIT_ALL.replace('"all"', f'"{folder.name}"'))
+    (tmp_path / "policies" / "team" / "own.cedar").write_text(PERMIT_ALL.replace('"all"', '"own"'))
+    (nested / "gateway.toml").write_text("schema = 1\n")
+    assert set(load(tmp_path / "policies").library.by_id) == {"own"}
+    assert set(load(nested).library.by_id) == {"cookbook", "deep"}
+    (nested / "gateway.toml").unlink()
+    assert set(load(tmp_path / "policies").library.by_id) == {"own", "cookbook", "deep"}
