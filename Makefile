@@ -13,7 +13,7 @@ help:  ## Show the commands
 demo: $(VENV)/.run  ## Install, then watch real tool calls go through the gateway (under 10 s)
 	@$(BIN)/portreeve demo
 
-test: $(VENV)/.dev  ## Install, then run the whole suite: types, style, units, attacks, journeys
+test: $(VENV)/.dev $(VENV)/.prometheus  ## Install, then run the whole suite: types, style, units, attacks, journeys
 	@$(BIN)/python -m pytest -q -n $(JOBS)
 
 lint: $(VENV)/.dev  ## Format and fix what can be fixed by itself
@@ -49,6 +49,10 @@ $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.prometheus: | $(BIN)/python
+	@command -v prometheus >/dev/null || { mkdir -p $(VENV)/prometheus && cd $(VENV)/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; } >/dev/null 2>&1 || echo "No Prometheus here (apt-get download prometheus); tests with a real one are skipped."
 	@touch $@
 
 $(VENV)/.bench: requirements-bench.lock $(VENV)/.dev

@@ -31,7 +31,7 @@ from gateway.gather import Gatherer
 from gateway.identify import SigningKeys, Verifier
 from gateway.identities import load_identities
 from gateway.inject import Credentials
-from gateway.metrics import Metrics
+from gateway.metrics import LogHead, Metrics
 from gateway.pipeline import Pipeline, State
 from gateway.record import Log, reach_log
 from gateway.refusals import RefusalSummary
@@ -120,7 +120,7 @@ class Gateway:
         gateway.fatal = fatal
         metrics.watch(
             breakers=upstreams.breakers,
-            log=lambda: (log.state, log.size),
+            log=lambda: LogHead(log.state, log.origin, *log.head, log.signed_size),
             in_flight=lambda: pipeline.gatherer.in_flight,
             expired=lambda: len(gateway.expired()),
         )

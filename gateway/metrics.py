@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
@@ -22,12 +23,28 @@ BREAKER_STATES = ("closed", "open", "half_open", "forced_open", "metrics_only")
 LOG_STATES = ("ok", "full", "failed", "closed")
 
 
+ROOT_PARTS = 5
+ROOT_PART_BITS = 52
+"""A sample is a float64, exact up to 53 bits: a root of 256 bits takes five."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """How the decision log stands: `size` durable records with this Merkle `root`, the first `signed` of them under a checkpoint."""
+
+    state: str = "closed"
+    origin: str = ""
+    size: int = 0
+    root: bytes = bytes(32)
+    signed: int = 0
+
+
 class _Live(Collector):
     """Gauges that are read when somebody scrapes, so that nothing has to keep them up to date."""
 
     def __init__(self) -> None:
         self.breakers: Callable[[], Mapping[str, str]] = dict
-        self.log: Callable[[], tuple[str, int]] = lambda: ("closed", 0)
+        self.log: Callable[[], LogHead] = LogHead
         self.in_flight: Callable[[], int] = int
         self.expired: Callable[[], int] = int
 
@@ -37,14 +54,29 @@ class _Live(Collector):
             for state in BREAKER_STATES:
                 breakers.add_metric([tool, state], float(state == now))
         yield breakers
-        state_now, size = self.log()
+        log = self.log()
         states = GaugeMetricFamily("portreeve_log_state", "1 for the state the decision log is in", labels=["state"])
         for state in LOG_STATES:
-            states.add_metric([state], float(state == state_now))
+            states.add_metric([state], float(state == log.state))
         yield states
         yield GaugeMetricFamily("portreeve_calls_in_flight", "Calls that are being served now", value=self.in_flight())
         yield GaugeMetricFamily("portreeve_policies_expired", "Policies in force that are past their @expires day", value=self.expired())
-        yield GaugeMetricFamily("portreeve_log_records", "Records in the decision log", value=size)
+        yield from _head(log)
+
+
+def _head(log: LogHead) -> Iterable[GaugeMetricFamily]:
+    """Size and root of the log, of one moment: whoever scrapes them holds a copy that the log must agree with for ever."""
+    size = GaugeMetricFamily("portreeve_log_size", "Records in the decision log", labels=["origin"])
+    size.add_metric([log.origin], log.size)
+    signed = GaugeMetricFamily("portreeve_log_signed_size", "Records under the newest checkpoint", labels=["origin"])
+    signed.add_metric([log.origin], log.signed)
+    root = GaugeMetricFamily(
+        "portreeve_log_root", "Merkle root of the log's records, in parts of 52 bits, the lowest first", labels=["origin", "part"]
+    )
+    whole = int.from_bytes(log.root, "big")
+    for part in range(ROOT_PARTS):
+        root.add_metric([log.origin, str(part)], whole >> part * ROOT_PART_BITS & (1 << ROOT_PART_BITS) - 1)
+    yield from (size, signed, root)
 
 
 class _Durations:
@@ -131,11 +163,11 @@ class Metrics:
         self,
         *,
         breakers: Callable[[], Mapping[str, str]],
-        log: Callable[[], tuple[str, int]],
+        log: Callable[[], LogHead],
         in_flight: Callable[[], int] = int,
         expired: Callable[[], int] = int,
     ) -> None:
-        """Name where breaker states, (log state, log size), calls in flight and expired policies are read at scrape time."""
+        """Name where breaker states, the head of the log, calls in flight and expired policies are read at scrape time."""
         self._live.breakers, self._live.log, self._live.in_flight, self._live.expired = breakers, log, in_flight, expired
 
     def call(self, tool: str, operation: str, decision: str, outcome: str) -> None:

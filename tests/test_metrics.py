@@ -1,6 +1,11 @@
 """Metrics count what happened under bounded labels."""
 
-from gateway.metrics import BREAKER_STATES, Metrics
+import hashlib
+import re
+
+from gateway.metrics import BREAKER_STATES, LogHead, Metrics
+
+ROOT = hashlib.sha256(b"a root").digest()
 
 
 def test_calls_are_counted_by_tool_operation_decision_and_outcome():
@@ -12,12 +17,23 @@ def test_calls_are_counted_by_tool_operation_decision_and_outcome():
 
 def test_breakers_and_the_log_are_read_when_somebody_scrapes():
     metrics = Metrics()
-    metrics.watch(breakers=lambda: {"dead": "open"}, log=lambda: ("full", 12))
+    metrics.watch(breakers=lambda: {"dead": "open"}, log=lambda: LogHead("full", "gw.example/log", 12, ROOT, 9))
     text = metrics.text().decode()
     assert 'portreeve_breaker_state{state="open",tool="dead"} 1.0' in text
     assert text.count("portreeve_breaker_state{") == len(BREAKER_STATES)
     assert 'portreeve_log_state{state="full"} 1.0' in text
-    assert "portreeve_log_records 12.0" in text
+    assert 'portreeve_log_size{origin="gw.example/log"} 12.0' in text
+    assert 'portreeve_log_signed_size{origin="gw.example/log"} 9.0' in text
+
+
+def test_the_root_of_the_log_survives_its_way_through_floats():
+    metrics = Metrics()
+    for root in (ROOT, b"\xff" * 32, bytes(32)):
+        metrics.watch(breakers=dict, log=lambda root=root: LogHead("ok", "gw.example/log", 12, root))
+        parts = {
+            int(m[1]): float(m[2]) for m in re.finditer(r'portreeve_log_root{origin="gw.example/log",part="(\d)"} (\S+)', metrics.text().decode())
+        }
+        assert sum(int(part) << 52 * at for at, part in parts.items()).to_bytes(32, "big") == root
 
 
 def test_a_failed_reload_shows_until_a_good_one():

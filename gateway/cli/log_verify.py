@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.log_anchors import PrometheusDays, PrometheusUrl, judged, prometheus_claims
 from gateway.cli.log_place import AsJson, Folder, KeyFile, LogFolderWithKey, Where, place_of
 from gateway.cli.log_replay import replay_in
 from gateway.cli.log_view import print_report
@@ -37,6 +38,8 @@ def verify(
     ] = "",
     pin: Annotated[Path | None, typer.Option(metavar="FILE", help="Remembers the newest checkpoint; the log must extend it next time.")] = None,
     jobs: Annotated[int, typer.Option(min=0, metavar="N", help="Look at N segments at a time, each in a process; 0 is one per processor.")] = 1,
+    prometheus: PrometheusUrl = None,
+    prometheus_days: PrometheusDays = 15,
     as_json: AsJson = False,
 ) -> None:
     """Is every record as it was written, and is none missing?
@@ -46,6 +49,7 @@ def verify(
     Example: portreeve log verify --pin seen.note --jobs 0
     """
     where = place_of(folder, log, key, needs_key=True)
+    claims = prometheus_claims(where, prometheus, prometheus_days)
     numbered = since.isascii() and since.isdigit()
     with _pool(jobs or os.cpu_count() or 1) as pool, show_progress("verifying", _expected_size(where)) as progress:
         question = Question(
@@ -58,6 +62,7 @@ def verify(
             pool=pool,
         )
         report = verify_log(where.folder, where.keys, question, progress)
+    report = judged(report, where, claims)
     if as_json:
         print_json(asdict(report) | {"ok": report.ok})
     else:

@@ -1,5 +1,6 @@
 """Step five: the decision log. Write with `reach_log`, read with `LogReader`, judge with `verify_folder`."""
 
+from gateway.record.claims import Claim, Contradiction, contradiction
 from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.log import OUTCOMES, Log, open_log
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_own_checkpoint, parse_keys
@@ -9,16 +10,20 @@ from gateway.record.prover import NotAsSigned, Prover, ReceiptText
 from gateway.record.reader import LogReader
 from gateway.record.remote import connect_log, reach_log
 from gateway.record.report import Level, Report
+from gateway.record.scraped import BadHistory, history_claims, history_url
 from gateway.record.signer import PUBLIC_FILE, NoteSigner
 from gateway.record.tlogproof import check_proof, read_hashes
 from gateway.record.verify import Question, verify_folder, verify_log
 from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
+    "BadHistory",
     "BadNote",
     "BadProof",
     "BrokenLine",
     "Checkpoint",
+    "Claim",
+    "Contradiction",
     "Level",
     "Log",
     "LogReader",
@@ -31,13 +36,16 @@ __all__ = [
     "ObjectMissing",
     "PUBLIC_FILE",
     "Prover",
-    "ReceiptText",
     "Question",
+    "ReceiptText",
     "Record",
     "Report",
     "check_consistency",
     "check_proof",
     "connect_log",
+    "contradiction",
+    "history_claims",
+    "history_url",
     "open_log",
     "open_own_checkpoint",
     "parse_keys",

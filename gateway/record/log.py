@@ -120,9 +120,9 @@ class Log:
         return self._scribe.size
 
     @property
-    def root(self) -> bytes:
-        """The Merkle root of the durable records."""
-        return self._scribe.root
+    def head(self) -> tuple[int, bytes]:
+        """Durable records and the Merkle root over them, of one moment."""
+        return self._scribe.head
 
     @property
     def signed_size(self) -> int:

@@ -83,8 +83,8 @@ class SocketScribe(asyncio.Protocol):
         return self._status.size
 
     @property
-    def root(self) -> bytes:
-        return self._status.root
+    def head(self) -> tuple[int, bytes]:
+        return self._status.size, self._status.root
 
     @property
     def signed(self) -> int:
@@ -169,7 +169,7 @@ class SocketScribe(asyncio.Protocol):
         self._lost = True
         wanted = self._stopping and not self._sent and self.state != "failed"
         self.failure = "" if wanted else why
-        self._status = Status("closed" if wanted else "failed", self.size, self.signed, self.open_calls, self.root)
+        self._status = Status("closed" if wanted else "failed", self.size, self.signed, self.open_calls, self._status.root)
         if not self.welcomed.done():
             self.welcomed.set_exception(Refusal("log_unavailable", reason=why))
         if self._transport is not None:

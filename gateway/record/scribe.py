@@ -38,8 +38,8 @@ class Scribe(Protocol):
         """Durable records of the log, whoever wrote them."""
 
     @property
-    def root(self) -> bytes:
-        """The Merkle root of as many."""
+    def head(self) -> tuple[int, bytes]:
+        """As many, and the Merkle root over them: both of one moment."""
 
     @property
     def signed(self) -> int:
@@ -83,8 +83,9 @@ class ThreadScribe:
         return self._writer.tree.size
 
     @property
-    def root(self) -> bytes:
-        return self._writer.tree.root()
+    def head(self) -> tuple[int, bytes]:
+        tree = self._writer.tree
+        return tree.size, tree.root()
 
     @property
     def signed(self) -> int:
