@@ -16,6 +16,9 @@ from gateway.secret import Secret
 Effect = Literal["read", "idempotent_write", "write", "destructive"]
 """What an operation does to the world. Only `read` and `idempotent_write` may ever be repeated by the gateway."""
 
+FACT_KINDS = ("path", "url", "host", "email", "recipients", "ip", "size")
+"""What an argument can mean, so that policy sees it in a canonical form, too."""
+
 Headers = tuple[tuple[str, str], ...]
 """Header fields in order; names in lower case, values ASCII without leading or trailing white space."""
 
@@ -83,7 +86,7 @@ class Operation:
     """One thing a tool can do. `name` is `unmapped` (a tool with a contract, no match) or `read`/`write`/`destructive` (a tool without one).
 
     `template` is the path template as the contract has it. `input_schema` is the closed JSON Schema of the arguments, `facts` the derived
-    values declared per argument: argument name -> kind (path, url, host, email, size).
+    values declared per argument: argument name -> one of FACT_KINDS.
     """
 
     tool: str

@@ -38,6 +38,7 @@ STEPS = LAYERS[2][1]
 # Each third-party name has the files where it may be imported (prefixes of paths below gateway/).
 HOMES: dict[str, tuple[str, ...]] = {
     "cedarpy": ("authorize/",),
+    "publicsuffixlist": ("authorize/hosts.py",),
     "jwt": ("identify/",),
     "httpx2": ("forward/", "cli/demo/"),
     "httptools": ("forward/", "doors/"),

@@ -97,8 +97,8 @@ def fact_bounds(expression: str, members: Mapping[str, Values]) -> list[str]:
     if "size" in members:
         found += [f"{expression}.size <= {_digits(_up(members['size'].most or Decimal(0), 0))}"]
     if "folders" in members:
-        found += _within(f"{expression}.folders", members["folders"], lambda folder: folder != "/") or _one_of(
-            f"{expression}.path", members["path"].few
+        found += _within(f"{expression}.folders", members["folders"], lambda folder: folder != "/") or (
+            _one_of(f"{expression}.path", members["path"].few) if "path" in members else []
         )
     elif "scheme" in members:
         found += _one_of(f"{expression}.scheme", members["scheme"].few)

@@ -1,78 +1,147 @@
 """Derives canonical facts from arguments: what a policy can compare safely where the text itself can be spelled in many ways.
 
-`like "/data/*"` matches "/data/../etc/passwd", and host names have upper case. A contract declares per argument what it means (path, url,
-host, email, size); policy then reads `context.facts.ARGUMENT`. What cannot be read without doubt is refused as unrepresentable.
+`like "/data/*"` matches "/data/../etc/passwd", and host names have upper case. A contract declares per argument what it means (FACT_KINDS);
+policy then reads `context.facts.ARGUMENT`. What cannot be read without doubt is refused as unrepresentable.
+
+A list has the facts of all its items together: sets of what there is (`hosts`), and of what holds for every item (`domains`, `folders`), because
+policies have no "for all".
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from gateway.authorize.hosts import address, email, host, recipients, suffixes
 from gateway.authorize.shapes import Shape, record
-from gateway.authorize.typed import Unrepresentable, string
+from gateway.authorize.typed import Unrepresentable, raw, string
+from gateway.call import FACT_KINDS
 from gateway.canonical import Json
 
 PARTS_MAX = 64
 PATH_CHARS_MAX = 4_096
-KINDS = ("path", "url", "host", "email", "size")
 
 _STRING: dict[str, Json] = {"type": "String"}
 _LONG: dict[str, Json] = {"type": "Long"}
 _STRINGS: dict[str, Json] = {"type": "Set", "element": _STRING}
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
-_MAILBOX = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
+_IP: dict[str, Json] = {"type": "Extension", "name": "ipaddr"}
 _PORTS = {"http": 80, "https": 443}
 
-_ONE: dict[str, dict[str, dict[str, Json]]] = {
-    "path": {"path": _STRING, "folders": _STRINGS},
-    "url": {"scheme": _STRING, "host": _STRING, "domains": _STRINGS, "port": _LONG, "path": _STRING},
-    "host": {"host": _STRING, "domains": _STRINGS},
-    "email": {"address": _STRING, "domain": _STRING, "domains": _STRINGS},
-    "size": {"size": _LONG},
+_Attributes = dict[str, tuple[dict[str, Json], bool]]
+_MAY: _Attributes = {"ip": (_IP, False)}
+
+
+def _have(kind: dict[str, Json], *names: str) -> _Attributes:
+    return dict.fromkeys(names, (kind, True))
+
+
+_MAIL_SETS = _have(_STRINGS, "addresses", "hosts", "domains", "registrables")
+_ONE: dict[str, _Attributes] = {
+    "path": _have(_STRING, "path") | _have(_STRINGS, "folders"),
+    "url": _have(_STRING, "scheme", "host", "registrable", "path") | _have(_STRINGS, "domains") | _have(_LONG, "port") | _MAY,
+    "host": _have(_STRING, "host", "registrable") | _have(_STRINGS, "domains") | _MAY,
+    "email": _have(_STRING, "address", "domain", "registrable") | _have(_STRINGS, "domains"),
+    "recipients": _MAIL_SETS | _have(_LONG, "count"),
+    "ip": _have(_STRING, "address") | _have(_IP, "ip"),
+    "size": _have(_LONG, "size"),
 }
-_MANY: dict[str, dict[str, dict[str, Json]]] = {
-    "path": {"paths": _STRINGS},
-    "url": {"schemes": _STRINGS, "hosts": _STRINGS},
-    "host": {"hosts": _STRINGS},
-    "email": {"addresses": _STRINGS, "hosts": _STRINGS},
-    "size": {"size": _LONG},
+_IPS: _Attributes = {"ips": ({"type": "Set", "element": _IP}, True)}
+_MANY: dict[str, _Attributes] = {
+    "path": _have(_STRINGS, "paths", "folders"),
+    "url": _have(_STRINGS, "schemes", "hosts", "domains", "registrables") | _IPS,
+    "host": _have(_STRINGS, "hosts", "domains", "registrables") | _IPS,
+    "email": _MAIL_SETS,
+    "recipients": _MAIL_SETS | _have(_LONG, "count"),
+    "ip": _have(_STRINGS, "addresses") | _IPS,
+    "size": _have(_LONG, "size"),
 }
 
 
-def fact_type(kind: str, shape: Shape) -> dict[str, Json]:
-    """The Cedar record that `context.facts.ARGUMENT` will be. Raises ValueError when such a fact cannot be had from such an argument."""
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is no kind of fact: use {', '.join(KINDS)}")
-    many = shape.kind == "set"
-    inner = shape.items.kind if many and shape.items else shape.kind
-    if inner != "string" and not (kind == "size" and many):
+def fact_type(kind: str, shape: Shape, *, many: bool = False) -> dict[str, Json]:
+    """The Cedar record that `context.facts.ARGUMENT` will be. `many`: there are any number of values of this shape.
+
+    Raises ValueError when such a fact cannot be had from such an argument. Reads the public suffix list where it will be needed.
+    """
+    if kind not in FACT_KINDS:
+        raise ValueError(f"{kind!r} is no kind of fact: use {', '.join(FACT_KINDS)}")
+    if kind == "size":
+        if shape.kind in {"long", "decimal", "boolean"}:
+            raise ValueError("a size is read from a text, a list or an object")
+        return record(_ONE["size"])
+    listed = shape.kind == "set"
+    if (shape.items.kind if listed and shape.items else shape.kind) != "string":
         raise ValueError(f"a {kind} is read from a string or a list of strings")
-    return record({name: (cedar, True) for name, cedar in (_MANY if many else _ONE)[kind].items()})
+    if kind not in {"path", "ip"}:
+        suffixes()
+    return record((_MANY if listed or many else _ONE)[kind])
 
 
 def derive(kind: str, value: Json) -> dict[str, Json]:
     """The facts of one argument. Raises Unrepresentable."""
     if kind == "size":
-        return {"size": len(value) if isinstance(value, list) else len(string(value).encode())}
-    if not isinstance(value, list):
-        return _READERS[kind](string(value))
-    found = [_READERS[kind](string(item)) for item in value]
+        return {"size": _size(value)}
+    if isinstance(value, list):
+        return _together(kind, value)
+    if kind == "recipients":
+        return _recipients(recipients(string(value)))
+    return _READERS[kind](string(value))
+
+
+def derive_many(kind: str, values: Iterable[Json]) -> dict[str, Json]:
+    """The facts of what stands below a list: any number of texts, or lists of texts."""
+    if kind == "size":
+        return {"size": sum(map(_size, values))}
+    return _together(kind, [item for value in values for item in (value if isinstance(value, list) else [value])])
+
+
+def _size(value: Json) -> int:
+    """Bytes of a text, items of a list, bytes of the canonical JSON of anything else."""
+    if isinstance(value, list):
+        return len(value)
+    return len((string(value) if isinstance(value, str) else raw(value)).encode())
+
+
+def _together(kind: str, values: list[Json]) -> dict[str, Json]:
+    texts = [string(value) for value in values]
+    if kind == "recipients":
+        return _recipients([one for text in texts for one in recipients(text)])
+    found = [_READERS[kind](text) for text in texts]
     match kind:
         case "path":
-            return {"paths": _all(found, "path")}
+            return {"paths": _each(found, "path"), "folders": _every(found, "folders")}
         case "url":
-            return {"schemes": _all(found, "scheme"), "hosts": _all(found, "host")}
+            return {"schemes": _each(found, "scheme"), **_hosts(found, "host"), "ips": _ips(found)}
         case "host":
-            return {"hosts": _all(found, "host")}
+            return {**_hosts(found, "host"), "ips": _ips(found)}
+        case "ip":
+            return {"addresses": _each(found, "address"), "ips": _ips(found)}
         case _:
-            return {"addresses": _all(found, "address"), "hosts": _all(found, "domain")}
+            return {"addresses": _each(found, "address"), **_hosts(found, "domain")}
 
 
-def _all(found: list[dict[str, Json]], name: str) -> list[str]:
+def _recipients(found: list[dict[str, Json]]) -> dict[str, Json]:
+    addresses = _each(found, "address")
+    return {"addresses": addresses, **_hosts(found, "domain"), "count": len(addresses)}
+
+
+def _hosts(found: list[dict[str, Json]], name: str) -> dict[str, Json]:
+    return {"hosts": _each(found, name), "domains": _every(found, "domains"), "registrables": _each(found, "registrable")}
+
+
+def _each(found: list[dict[str, Json]], name: str) -> list[str]:
     return sorted({item[name] for item in found})
+
+
+def _every(found: list[dict[str, Json]], name: str) -> list[str]:
+    """What holds for every item; of no item nothing is said."""
+    return sorted(set[str].intersection(*(set(item[name]) for item in found))) if found else []
+
+
+def _ips(found: list[dict[str, Json]]) -> list[Json]:
+    texts = {item["ip"]["__extn"]["arg"] for item in found if "ip" in item}
+    return [{"__extn": {"fn": "ip", "arg": text}} for text in sorted(texts)]
 
 
 def _path(value: str) -> dict[str, Json]:
@@ -97,36 +166,20 @@ def _url(value: str) -> dict[str, Json]:
         raise Unrepresentable("the URL holds a space, a backslash, a control character or a character that is not ASCII")
     try:
         parts: SplitResult = urlsplit(value)
-        host, port = parts.hostname, parts.port
+        name, port = parts.hostname, parts.port
     except ValueError:
         raise Unrepresentable("this is not a URL") from None
     scheme = parts.scheme.lower()
-    if not scheme or not host:
+    if not scheme or not name:
         raise Unrepresentable("the URL is not absolute")
     if parts.username is not None or parts.password is not None:
         raise Unrepresentable("the URL holds a user name")
-    named = _host(host)
-    return {**named, "scheme": scheme, "port": port if port is not None else _PORTS.get(scheme, 0), "path": _path(unquote(parts.path) or "/")["path"]}
+    return {
+        **host(name),
+        "scheme": scheme,
+        "port": port if port is not None else _PORTS.get(scheme, 0),
+        "path": _path(unquote(parts.path) or "/")["path"],
+    }
 
 
-def _host(value: str) -> dict[str, Json]:
-    """A host name in lower case, with all domains it lies in: `domains.contains("example.com")` holds for a.example.com, never for badexample.com."""
-    host = value.lower().removesuffix(".")
-    if not _HOST.fullmatch(host):
-        raise Unrepresentable("this is not a plain host name or IPv4 address")
-    labels = host.split(".")
-    numeric = all(label.isdigit() or label.startswith("0x") for label in labels)
-    if numeric and not (len(labels) == 4 and all(label.isdigit() and str(int(label)) == label and int(label) < 256 for label in labels)):
-        raise Unrepresentable("the address is not written as four plain numbers")
-    return {"host": host, "domains": [host] if numeric else [".".join(labels[n:]) for n in range(len(labels))]}
-
-
-def _email(value: str) -> dict[str, Json]:
-    mailbox, at, domain = value.lower().rpartition("@")
-    if not at or not _MAILBOX.fullmatch(mailbox):
-        raise Unrepresentable("this is not a plain mail address")
-    named = _host(domain)
-    return {"address": f"{mailbox}@{named['host']}", "domain": named["host"], "domains": named["domains"]}
-
-
-_READERS: dict[str, Callable[[str], dict[str, Json]]] = {"path": _path, "url": _url, "host": _host, "email": _email}
+_READERS: dict[str, Callable[[str], dict[str, Json]]] = {"path": _path, "url": _url, "host": host, "email": email, "ip": address}

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.authorize.engine import Uid
-from gateway.authorize.facts import derive, fact_type
+from gateway.authorize.facts import derive, derive_many, fact_type
 from gateway.authorize.shapes import RESERVED, Member, Shape, record, shape_of
 from gateway.authorize.typed import Convert, Unrepresentable, converter, moment_us, raw
 from gateway.call import Facts, Identity, Invocation, Operation
 from gateway.canonical import Json
 from gateway.config.model import ToolSettings
 from gateway.errors import Problem
+from gateway.tools.spots import EACH, Spot, spot
 
 GROUPS = {"read": "read", "idempotent_write": "write", "write": "write", "destructive": "destructive"}
 GENERIC = {"read": "GET", "write": "POST", "destructive": "DELETE"}
@@ -44,6 +45,44 @@ _SHARED: dict[str, tuple[dict[str, Json], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """What one place in the arguments means. `many`: it is below a list."""
+
+    name: str
+    kind: str
+    path: tuple[str, ...]
+    many: bool
+
+    def add(self, arguments: Mapping[str, Json], facts: dict[str, Json]) -> None:
+        """Add the fact, if there is anything that it is read from. Raises Unrepresentable."""
+        values: list[Json] = [arguments]
+        listed = False
+        for part in self.path:
+            if part == EACH and not listed:
+                if not values:
+                    return  # the list itself is absent
+                listed = True
+            below = (_items(value) if part == EACH else [_member_of(value, part)] for value in values)
+            values = [value for some in below for value in some if value is not None]
+        if self.many:
+            facts[self.name] = derive_many(self.kind, values)
+        elif values:
+            facts[self.name] = derive(self.kind, values[0])
+
+
+def _items(value: Json) -> list[Json]:
+    if type(value) is not list:
+        raise Unrepresentable("a list was declared")
+    return value
+
+
+def _member_of(value: Json, name: str) -> Json:
+    if not isinstance(value, Mapping):
+        raise Unrepresentable("an object was declared")
+    return value.get(name)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One operation, compiled. `context` is the Cedar record type of its context."""
 
@@ -54,21 +93,19 @@ class Plan:
     context: Mapping[str, Json]
     convert: Convert
     raws: tuple[str, ...]
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[Fact, ...]
 
     def typed(self, arguments: Mapping[str, Json]) -> dict[str, Json]:
         """The part of the context that comes from the arguments. Raises Unrepresentable."""
         found: dict[str, Json] = {"input": self.convert(arguments)}
         if self.raws:
             found["raw"] = {name: raw(arguments[name]) for name in self.raws if name in arguments}
-        facts = {}
-        for name, kind in self.facts:
-            value = arguments.get(name)
-            if value is not None:
-                try:
-                    facts[name] = derive(kind, value)
-                except Unrepresentable as error:
-                    raise error.inside(name) from None
+        facts: dict[str, Json] = {}
+        for fact in self.facts:
+            try:
+                fact.add(arguments, facts)
+            except Unrepresentable as error:
+                raise Unrepresentable(error.why, *fact.path) from None
         found["facts"] = facts
         return found
 
@@ -103,7 +140,8 @@ def plan(operation: Operation) -> Plan:
     try:
         shape = _arguments(operation)
         members = {member.name: member for member in shape.members}
-        facts = {name: (fact_type(kind, _member(members, name).shape), _member(members, name).required) for name, kind in operation.facts.items()}
+        spots = {name: spot(operation.input_schema or {}, name) for name in operation.facts}
+        facts = {name: _fact_type(operation.facts[name], at) for name, at in spots.items()}
     except ValueError as error:
         raise Problem(
             "contract_untypable", str(error), key=f"{operation.tool}.{operation.name}", remedy="rename the member or correct `facts` in the contract"
@@ -122,8 +160,13 @@ def plan(operation: Operation) -> Plan:
         context=record(attributes),
         convert=converter(shape),
         raws=raws,
-        facts=tuple(operation.facts.items()),
+        facts=tuple(Fact(name, operation.facts[name], at.path, at.many) for name, at in spots.items()),
     )
+
+
+def _fact_type(kind: str, at: Spot) -> tuple[dict[str, Json], bool]:
+    shape = shape_of(at.schema)
+    return fact_type(kind, shape, many=at.many), at.required and (at.many or not shape.nullable)
 
 
 def _arguments(operation: Operation) -> Shape:
@@ -141,12 +184,6 @@ def _arguments(operation: Operation) -> Shape:
         shape = shape_of(inner)
         members.append(Member(name, shape, name in required and (shape.kind == "raw" or not shape.nullable)))
     return Shape("record", members=tuple(members))
-
-
-def _member(members: Mapping[str, Member], name: str) -> Member:
-    if name not in members:
-        raise ValueError(f"a fact is declared for {name!r}, which is no argument")
-    return members[name]
 
 
 def all_operations(operations: Iterable[Operation], tools: Iterable[ToolSettings]) -> list[Operation]:

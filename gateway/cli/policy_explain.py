@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
+from gateway.authorize import untyped
 from gateway.authorize.cases import ask, case_of
 from gateway.authorize.explain import Change, Explanation, Step, explain_basis, explain_record
 from gateway.authorize.replay import ReplayError
 from gateway.authorize.trial import Near, Seen
-from gateway.canonical import Json, JsonError, loads
+from gateway.canonical import Json, JsonError, dumps, loads
 from gateway.cli.output import print_json, print_table, printable, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.config.load import load
@@ -132,7 +133,9 @@ def _print(told: _Told) -> None:
     word, style = _WORDS[found.judgement.verdict]
     print(f"\n{styled(word, style, sys.stdout)}  {styled(printable(', '.join(found.who)), 'bold', sys.stdout)}   {told.title}")
     reasons = ", ".join(found.judgement.reasons) or "no permit applies"
-    for line in (f"because of: {reasons}" if found.near else "", *found.judgement.errors, found.message, told.refused):
+    asked = untyped.arguments(found.context)
+    with_ = f"arguments: {dumps(asked).decode()}" if asked else ""
+    for line in (f"because of: {reasons}" if found.near else "", with_, *found.judgement.errors, found.message, told.refused):
         if line:
             print(f"  {printable(line)}")
     if found.near:
@@ -191,6 +194,7 @@ def _json(told: _Told) -> dict[str, object]:
         "obligations": found.judgement.obligations,
         "message": found.message,
         "refused": told.refused,
+        "arguments": untyped.arguments(found.context),
         "context": found.context,
         "policies": [_near_json(near) for near in found.near],
         "changes": [_change_json(change) for change in found.changes],

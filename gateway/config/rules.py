@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gateway.call import FACT_KINDS
 from gateway.config import kinds
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, ToolSettings
 
 EFFECTS = ("read", "idempotent_write", "write", "destructive")
-FACTS = ("path", "url", "host", "email", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ OPERATION = {
     "effect": Rule("What the operation does to the world; only the first two are ever repeated."),
     "parameters": Rule("Arguments by name: a JSON Schema each, with `in` (path, query or header) and `required`."),
     "body": Rule("JSON Schema of the JSON body; without it the operation takes none."),
-    "facts": Rule("Arguments that policies see in canonical form, too: name to kind.", choices=FACTS),
+    "facts": Rule("Arguments that policies see in canonical form, too: name to kind.", choices=FACT_KINDS),
 }
 CREDENTIAL = {
     "secret": Rule('Where the secret is kept: "env:NAME" or "file:PATH"; never the secret itself.', text=kinds.secret_reference),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from gateway.call import Effect, Operation
+from gateway.call import FACT_KINDS, Effect, Operation
 from gateway.canonical import Json
 from gateway.errors import Problem
 from gateway.tools.declared import ArgumentReader, Arguments, kinds_of
@@ -22,9 +22,9 @@ from gateway.tools.findings import Findings, Unsupported
 from gateway.tools.plan import EFFECTS, METHODS, OPAQUE, UNMAPPED, LeftOut, Plan, effect_of
 from gateway.tools.routes import AmbiguousError, Routes, literal
 from gateway.tools.schema import SchemaError, compile_check
+from gateway.tools.spots import spot
 
 NAME_CHARACTERS_MAX = 128
-FACT_KINDS = frozenset({"path", "url", "host", "email", "size"})
 _OURS = frozenset({"x-portreeve-effect", "x-portreeve-facts", OPAQUE})
 _ITEM_OTHERS = frozenset({"parameters", "summary", "description", "servers"})
 
@@ -176,7 +176,7 @@ class OperationReader:
             raise self.findings.problem(
                 "contract_schema", f"{name}: {fault}", place, "write a pattern or keyword that the gateway can check"
             ) from fault
-        operation = Operation(self._tool, name, declared.method, declared.template, effect, schema, self._facts(declared, schema["properties"]))
+        operation = Operation(self._tool, name, declared.method, declared.template, effect, schema, self._facts(declared, schema))
         path = tuple(arguments.path[n] for n in declared.names)
         return Plan(operation, declared.segments, path, arguments.query, arguments.headers, arguments.body, check)
 
@@ -204,7 +204,7 @@ class OperationReader:
             raise self.findings.problem("contract_effect", f"{str(effect)[:64]!r} is no effect class", place, f"write one of {', '.join(EFFECTS)}")
         return cast("Effect", effect)
 
-    def _facts(self, declared: _Declared, properties: Mapping[str, Json]) -> dict[str, str]:
+    def _facts(self, declared: _Declared, schema: Mapping[str, Json]) -> dict[str, str]:
         """The derived values that policy gets for arguments that are texts or lists of texts."""
         facts = declared.value.get("x-portreeve-facts", {})
         place = (*declared.place, "x-portreeve-facts")
@@ -214,12 +214,16 @@ class OperationReader:
             if not isinstance(kind, str) or kind not in FACT_KINDS:
                 message, remedy = f"{str(kind)[:64]!r} is no kind of fact", f"write one of {', '.join(sorted(FACT_KINDS))}"
                 raise self.findings.problem("contract_facts", message, (*place, argument), remedy)
-            if argument not in properties:
+            try:
+                found = spot(schema, argument).schema
+            except ValueError as error:
                 raise self.findings.problem(
-                    "contract_facts", f"there is no argument {argument[:64]!r}", (*place, argument), "name a declared argument"
-                )
-            types = kinds_of(properties[argument]) - {"null"}
-            items = properties[argument].get("items")
+                    "contract_facts", str(error), (*place, argument), "name a declared argument, or /member/of/one"
+                ) from error
+            types = kinds_of(found) - {"null"} if isinstance(found, dict) else set()
+            items = found.get("items") if isinstance(found, dict) else None
+            if kind == "size" and types.isdisjoint({"integer", "number", "boolean"}):
+                continue
             if types != {"string"} and not (types == {"array"} and isinstance(items, dict) and kinds_of(items) == {"string"}):
                 message = "facts are taken from a text or a list of texts"
                 raise self.findings.problem("contract_facts", message, (*place, argument), "declare the argument as string")

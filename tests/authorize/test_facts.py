@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.authorize.facts import derive, fact_type
+from gateway.authorize.facts import derive, derive_many, fact_type
 from gateway.authorize.shapes import shape_of
 from gateway.authorize.typed import Unrepresentable
+from gateway.call import FACT_KINDS
 
 STRINGS = {"type": "array", "items": {"type": "string"}}
 
@@ -34,6 +35,7 @@ def test_a_url_is_taken_apart():
         "scheme": "https",
         "host": "api.example.com",
         "domains": ["api.example.com", "example.com", "com"],
+        "registrable": "example.com",
         "port": 443,
         "path": "/x",
     }
@@ -74,6 +76,7 @@ def test_a_mail_address_has_a_canonical_domain():
         "address": "bob.smith+x@mail.example.com",
         "domain": "mail.example.com",
         "domains": ["mail.example.com", "example.com", "com"],
+        "registrable": "example.com",
     }
 
 
@@ -86,8 +89,21 @@ def test_an_address_that_is_more_than_an_address_is_refused(value):
 
 
 def test_a_list_has_the_facts_of_all_its_items():
-    assert derive("email", ["a@x.example", "b@Y.example"]) == {"addresses": ["a@x.example", "b@y.example"], "hosts": ["x.example", "y.example"]}
-    assert derive("path", ["/a/../b", "/b"]) == {"paths": ["/b"]}
+    assert derive("email", ["a@x.example", "b@Y.example"]) == {
+        "addresses": ["a@x.example", "b@y.example"],
+        "hosts": ["x.example", "y.example"],
+        "domains": ["example"],
+        "registrables": ["x.example", "y.example"],
+    }
+    assert derive("path", ["/a/../b", "/b"]) == {"paths": ["/b"], "folders": ["/"]}
+
+
+def test_of_a_list_policy_sees_what_holds_for_every_item():
+    assert derive("host", ["a.team.example.com", "b.team.example.com"])["domains"] == ["com", "example.com", "team.example.com"]
+    assert "example.com" not in derive("host", ["a.example.com", "badexample.com"])["domains"]
+    assert derive("path", ["/data/team/a", "/data/b/c"])["folders"] == ["/", "/data"]
+    for kind, name in (("host", "domains"), ("path", "folders"), ("email", "domains")):
+        assert derive(kind, [])[name] == []
 
 
 def test_a_size_counts_bytes_or_items():
@@ -95,15 +111,142 @@ def test_a_size_counts_bytes_or_items():
     assert derive("size", [1, 2]) == {"size": 2}
 
 
-@pytest.mark.parametrize("kind", ["path", "url", "host", "email", "size"])
+@pytest.mark.parametrize("kind", FACT_KINDS)
 @pytest.mark.parametrize("schema", [{"type": "string"}, STRINGS])
 def test_what_is_derived_has_the_declared_type(kind, schema):
-    value = {"path": "/a", "url": "https://a.example/", "host": "a.example", "email": "a@a.example", "size": "abc"}[kind]
+    values = {"url": "https://10.0.0.1/", "host": "10.0.0.1", "email": "a@a.example", "recipients": "a@a.example", "ip": "::1"}
+    value = values.get(kind, "/a")
     found = derive(kind, [value] if schema is STRINGS else value)
     declared = fact_type(kind, shape_of(schema))["attributes"]
     assert found.keys() == declared.keys()
-    names = {"String": str, "Long": int, "Set": list}
+    assert derive_many(kind, [value]).keys() == fact_type(kind, shape_of(schema), many=True)["attributes"].keys()
+    names = {"String": str, "Long": int, "Set": list, "Extension": dict}
     assert all(type(found[name]) is names[kind["type"]] for name, kind in declared.items())
+    optional = {name for name, kind in declared.items() if kind.get("required") is False}
+    assert optional == ({"ip"} if kind in {"url", "host"} and schema is not STRINGS else set())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::1", "::1"),
+        ("2001:0DB8:0:0::1", "2001:db8::1"),
+        ("fe80::0001", "fe80::1"),
+    ],
+)
+def test_an_address_has_one_spelling(value, text):
+    assert derive("ip", value) == {"ip": {"__extn": {"fn": "ip", "arg": text}}, "address": text}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "010.0.0.1",
+        "10.0.0.01",
+        "10.1",
+        "0x7f.0.0.1",
+        "2130706433",
+        "::ffff:10.0.0.1",
+        "::ffff:a00:1",
+        "0:0:0:0:0:ffff:0a00:0001",
+        "fe80::1%eth0",
+        "10.0.0.0/8",
+        "10.0.0.1 ",
+        "[::1]",
+        "\u0661\u0660.0.0.1",
+        "",
+    ],
+)
+def test_an_address_that_can_be_read_in_two_ways_is_refused(value):
+    with pytest.raises(Unrepresentable):
+        derive("ip", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "registrable"),
+    [
+        ("a.b.example.co.uk", "example.co.uk"),
+        ("example.co.uk", "example.co.uk"),
+        ("co.uk", ""),
+        ("alice.github.io", "alice.github.io"),
+        ("github.io", ""),
+        ("localhost", ""),
+        ("10.0.0.1", ""),
+        ("db.corp.internal", "corp.internal"),
+    ],
+)
+def test_the_registrable_domain_is_what_somebody_registered_and_nothing_where_nobody_did(value, registrable):
+    assert derive("host", value)["registrable"] == registrable
+
+
+def test_a_host_that_is_an_address_can_be_compared_with_ranges():
+    assert derive("url", "http://169.254.169.254/latest")["ip"] == {"__extn": {"fn": "ip", "arg": "169.254.169.254"}}
+    assert "ip" not in derive("url", "http://metadata.example/latest")
+
+
+@pytest.mark.parametrize(("kind", "value"), [("host", "\u212aevin.example"), ("email", "\u212aevin@x.example"), ("email", "kevin@\u212a.example")])
+def test_a_letter_that_only_looks_ascii_in_lower_case_is_refused(kind, value):
+    with pytest.raises(Unrepresentable):
+        derive(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "addresses"),
+    [
+        ("bob@example.org", ["bob@example.org"]),
+        ("Ada <ADA@Example.com>, bob@example.org", ["ada@example.com", "bob@example.org"]),
+        ('"Lovelace, Ada \\"x\\"" <ada@example.com>,<bob@example.org>', ["ada@example.com", "bob@example.org"]),
+        ("Jos\u00e9 \u674e <jose@example.com> ,\tada@example.com", ["ada@example.com", "jose@example.com"]),
+        ("a@x.example, A@X.example", ["a@x.example"]),
+    ],
+)
+def test_several_recipients_in_one_text_are_taken_apart(value, addresses):
+    found = derive("recipients", value)
+    assert found["addresses"] == addresses
+    assert found["count"] == len(addresses)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "a@x.example,",
+        ",a@x.example",
+        "a@x.example,,b@x.example",
+        "a@x.example; b@x.example",
+        "a@x.example b@x.example",
+        "friends: a@x.example, b@x.example;",
+        "A (boss) <a@x.example>",
+        "A <a@x.example> <eve@evil.example>",
+        "A <a@x.example>, <",
+        '"A <a@x.example>',
+        '"A" "B" <a@x.example>',
+        "eve@evil.example, A <a@x.example",
+        "eve@evil.example\uff0c A <a@x.example>",
+        '"x, eve@evil.example, y" <a@x.example>',
+        "=?utf-8?q?eve=40evil.example=2C?= <a@x.example>",
+        "A\r\nBcc: eve@evil.example <a@x.example>",
+        "<@evil.example:a@x.example>",
+        "a@x.example\x00, b@x.example",
+    ],
+)
+def test_recipients_that_a_mail_program_could_split_otherwise_are_refused(value):
+    with pytest.raises(Unrepresentable):
+        derive("recipients", value)
+
+
+def test_the_number_of_recipients_has_an_end():
+    assert derive("recipients", ",".join(f"u{n}@x.example" for n in range(1_000)))["count"] == 1_000
+    with pytest.raises(Unrepresentable):
+        derive("recipients", ",".join(f"u{n}@x.example" for n in range(1_001)))
+
+
+def test_the_size_of_an_object_is_that_of_its_canonical_text():
+    assert derive("size", {"b": 1, "a": "\u00e4"}) == {"size": len('{"a":"\u00e4","b":1}'.encode())}
+    assert derive_many("size", ["abc", "de"]) == {"size": 5}
+    with pytest.raises(ValueError, match="size"):
+        fact_type("size", shape_of({"type": "integer"}))
 
 
 def test_a_fact_needs_a_known_kind_and_a_text():

@@ -57,3 +57,61 @@ def test_a_fact_that_cannot_be_had_is_a_problem(facts):
     with pytest.raises(Problem) as caught:
         plan(operation("x", {"a": STRING, "n": {"type": "integer"}}, facts=facts))
     assert caught.value.code == "contract_untypable"
+
+
+MESSAGE = {
+    "type": "object",
+    "properties": {
+        "from": STRING,
+        "to": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"address": {"type": ["string", "null"]}, "copies": {"type": "array", "items": STRING}},
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["to"],
+    "additionalProperties": False,
+}
+
+
+def test_a_fact_can_be_declared_for_what_stands_below_an_argument():
+    facts = {"/message/from": "email", "/message/to/*/address": "email", "/message/to/*/copies": "email"}
+    made = plan(operation("x", {"message": MESSAGE}, ["message"], facts=facts))
+    found = made.typed({"message": {"to": [{"address": "A@x.example"}, {"address": None}, {}, {"copies": ["b@y.example", "c@y.example"]}]}})["facts"]
+    assert "/message/from" not in found
+    assert found["/message/to/*/address"]["addresses"] == ["a@x.example"]
+    assert found["/message/to/*/copies"]["hosts"] == ["y.example"]
+    assert made.typed({"message": {"to": []}})["facts"]["/message/to/*/address"]["addresses"] == []
+    declared = made.context["attributes"]["facts"]["attributes"]
+    assert [declared[name].get("required", True) for name in facts] == [False, True, True]
+
+
+def test_a_fact_below_an_argument_decides_and_cannot_be_hidden():
+    operations = (operation("list_tickets", {"message": MESSAGE}, ["message"], facts={"/message/to/*/address": "email"}),)
+    text = (
+        PERMIT_ALL
+        + '@id("inside") forbid (principal, action == Action::"tickets/list_tickets", resource) unless { context.facts["/message/to/*/address"].domains.contains("example.com") };'
+    )
+    for projected in (True, False):
+        bundle = quick(text, projected=projected, operations=operations)
+        inside, outside = {"address": "a@mail.example.com"}, {"address": "eve@evil.example"}
+        assert isinstance(ask(bundle, "tickets/list_tickets", {"message": {"to": [inside]}}), Permit)
+        for hostile in ([inside, outside], [outside], [], [{"address": None}], [inside, {"address": "eve@evil.example, a@example.com"}]):
+            assert isinstance(ask(bundle, "tickets/list_tickets", {"message": {"to": hostile}}), Deny)
+
+
+def test_a_fault_below_a_list_names_the_place():
+    made = plan(operation("x", {"message": MESSAGE}, ["message"], facts={"/message/to/*/address": "email"}))
+    with pytest.raises(Unrepresentable) as caught:
+        made.typed({"message": {"to": [{"address": "nobody"}]}})
+    assert caught.value.pointer == "/message/to/*/address"
+
+
+def test_the_list_that_a_fact_is_below_may_be_absent():
+    made = plan(operation("x", {"rows": {"type": ["array", "null"], "items": MESSAGE}}, facts={"/rows/*/to/*/address": "email"}))
+    for arguments in ({}, {"rows": None}):
+        assert made.typed(arguments)["facts"] == {}
+    assert made.typed({"rows": []})["facts"]["/rows/*/to/*/address"]["hosts"] == []

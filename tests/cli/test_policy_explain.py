@@ -36,6 +36,7 @@ def test_a_described_call_shows_each_condition_and_what_would_change_the_answer(
 def test_json_holds_the_same(deployment):
     found = json.loads(explained(deployment, "tickets/create_refund", REFUND | {"amount": 5}, "--json").stdout)
     assert (found["decision"], found["reasons"], found["refused"]) == ("deny", [], "")
+    assert found["arguments"] == REFUND | {"amount": 5}
     near = {p["id"]: p for p in found["policies"]}
     assert set(near) == {"delegation-depth", "refund-limit", "support-refunds-small"}
     assert [c["outcome"] for c in near["support-refunds-small"]["conditions"]] == ["failed", "held"]
