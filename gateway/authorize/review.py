@@ -94,7 +94,7 @@ def _raw_text(reach: Reach, policy: Policy, node: Node) -> Iterator[Problem]:
     if path is None or literal is None or node.word in {"<", "<=", ">", ">="}:
         return
     name = path[2]
-    kinds = {kind for plan in reach.bundle.plans.values() if plan.action in reach.of(policy) for fact, kind in plan.facts if fact == name}
+    kinds = {fact.kind for plan in reach.bundle.plans.values() if plan.action in reach.of(policy) for fact in plan.facts if fact.name == name}
     kind = next((k for k in sorted(kinds) if k in _FACTS), "")
     if kind:
         message = f"context.input.{name} is as the agent wrote it: the same {kind} can be written in other ways"
