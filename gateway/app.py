@@ -38,6 +38,7 @@ from gateway.refusals import RefusalSummary
 from gateway.shadowing import load_candidate
 from gateway.tools.catalogue import Catalogue
 from gateway.watch import Print, changes, folders_of, print_of
+from gateway.worker import Share, ask, bound, tell
 
 Report = Callable[[str], None]
 GC_YOUNG_MAX = 10_000
@@ -78,6 +79,11 @@ def load_state(settings: Settings) -> State:
     )
 
 
+def _settings(folder: Path, share: Share | None) -> Settings:
+    settings = load(folder)
+    return share.of(settings) if share else settings
+
+
 def audience(settings: Settings) -> str:
     """The one audience of this gateway's tool tokens (RFC 8707 resource)."""
     return settings.url + "/tools"
@@ -86,8 +92,9 @@ def audience(settings: Settings) -> str:
 class Gateway:
     """A running gateway. Made by `start`; ended by `stop`."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, report: Report) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, report: Report, share: Share | None) -> None:
         self.settings = settings
+        self.share = share
         self.pipeline = pipeline
         self.failing: list[str] = []
         self.fatal = asyncio.Event()
@@ -95,13 +102,14 @@ class Gateway:
         self._stopping = False
         self._agents: Server | None = None
         self._admin: Server | None = None
+        self._teller: asyncio.Server | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
 
     @classmethod
-    async def start(cls, folder: Path, *, report: Report = lambda _: None) -> Gateway:
-        """Load the deployment in `folder`, open its log and its listeners. Raises Problems; then nothing was left open."""
-        settings = load(folder)
+    async def start(cls, folder: Path, *, report: Report = lambda _: None, share: Share | None = None) -> Gateway:
+        """Load the deployment in `folder`, open its log and its listeners, or do one worker's share. Raises Problems; then nothing was left open."""
+        settings = _settings(folder, share)
         seen = print_of(folders_of(settings))
         state = await asyncio.to_thread(load_state, settings)
         fatal = asyncio.Event()
@@ -116,7 +124,7 @@ class Gateway:
         pipeline = Pipeline(
             state, log=log, upstreams=upstreams, metrics=metrics, gatherer=Gatherer(settings.limits), summary=RefusalSummary(log, settings.limits)
         )
-        gateway = cls(settings, pipeline, report)
+        gateway = cls(settings, pipeline, report, share)
         gateway.fatal = fatal
         metrics.watch(
             breakers=upstreams.breakers,
@@ -147,10 +155,14 @@ class Gateway:
             audience=audience(settings),
             more=listing_routes(lambda: pipeline.state, pipeline.refuse, settings.url),
         )
-        self._agents = await serve(agents, settings.agents.host, settings.agents.port, settings.limits, on_refusal=self._door_refused)
+        at, admin_at = bound(self.share, settings)
+        self._agents = await serve(agents, at, settings.limits, on_refusal=self._door_refused)
         access = access_routes(lambda: pipeline.state, pipeline.gatherer.look, allowed_hosts(settings.admin), settings.limits)
-        admin = admin_app(pipeline.metrics, self.readiness, access)
-        self._admin = await serve(admin, settings.admin.host, settings.admin.port, settings.limits, on_refusal=self._door_refused)
+        share = self.share
+        admin = admin_app(pipeline.metrics, self.readiness, access, together=(lambda: ask(share.supervisor)) if share else None)
+        self._admin = await serve(admin, admin_at, settings.limits, on_refusal=self._door_refused)
+        if share:
+            self._teller = await tell(share.own_socket, lambda: (pipeline.metrics.text().decode(), self.readiness()))
 
     def _door_refused(self, code: str, reason: str, peer: str) -> None:
         """A request that never became a call: the server answered it, here it is counted."""
@@ -191,7 +203,7 @@ class Gateway:
         """Load what is on disk and put it in force. False when it does not load: then nothing changed."""
         async with self._reloading:
             try:
-                settings = await asyncio.to_thread(load, self.settings.folder)
+                settings = await asyncio.to_thread(_settings, self.settings.folder, self.share)
                 state = await asyncio.to_thread(load_state, settings)
                 if state.digest == self.pipeline.state.digest and _faults(state) == _faults(self.pipeline.state) and not self.failing:
                     return True
@@ -253,6 +265,8 @@ class Gateway:
         await self.pipeline.log.close()
         if self._admin:
             await self._admin.stop(0)
+        if self._teller:
+            self._teller.close()
 
 
 def _faults(state: State) -> tuple[str, ...]:

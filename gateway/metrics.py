@@ -154,6 +154,8 @@ class Metrics:
         self._candidate_failing = Gauge("portreeve_policy_candidate_failing", "1 while the candidate policies do not load", registry=self._registry)
         self._bound: dict[tuple[str, str, str, str], Callable[[], None]] = {}
         self._bound_refusals: dict[str, Callable[[], None]] = {}
+        Gauge("portreeve_workers", "Worker processes that serve calls", registry=self._registry).set(1)
+        Counter("portreeve_worker_restarts", "Workers that ended by themselves and were started anew", registry=self._registry)
         self._live = _Live()
         self._registry.register(self._live)
         for result in ("ok", "failed"):

@@ -24,12 +24,12 @@ BRANCHES_MAX = 12
 # Lower layers know nothing of higher ones. A name is a module or a package directly below gateway/.
 LAYERS: list[tuple[str, set[str]]] = [
     ("values", {"__init__", "call", "errors", "canonical", "secret"}),
-    ("ground", {"config", "metrics", "tools", "identities", "stores"}),
+    ("ground", {"config", "metrics", "totals", "tools", "identities", "stores"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
     ("pipeline", {"gather", "refusals", "streaming", "shadowing", "pipeline"}),
     ("work", {"work"}),
     ("doors", {"doors"}),
-    ("app", {"watch", "app"}),
+    ("app", {"watch", "worker", "app", "supervisor"}),
     ("cli", {"cli", "__main__"}),
 ]
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}

@@ -19,9 +19,7 @@ from gateway.record import NoteSigner
 from gateway.record.disk import SystemDisk
 from gateway.record.log import open_writer
 from gateway.record.service import WriterService, listen_at
-
-EXIT_LOG_FAILED = 75
-"""EX_TEMPFAIL: a failed fdatasync. Nothing written since can be trusted, so whoever supervises starts anew and recovery decides."""
+from gateway.supervisor import EXIT_LOG_FAILED
 
 
 def writer(
@@ -33,6 +31,7 @@ def writer(
     ] = None,
     allow_uid: Annotated[list[int] | None, typer.Option(metavar="UID", help="A user whose processes may append, besides the writer's own.")] = None,
     group: Annotated[str, typer.Option(metavar="NAME", help="Group that may open the socket.")] = "",
+    tied: Annotated[bool, typer.Option(hidden=True, help="End when standard input does and the last worker has left.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the decision log for the workers that connect to a Unix socket.
@@ -52,6 +51,8 @@ def writer(
         service = WriterService(listening, found, settings.log.origin, frozenset({os.getuid(), *(allow_uid or ())}), _say)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
+        if tied:
+            service.tie(0)
         _ready(path, settings.log.origin, found.tree.size, as_json=as_json)
         service.run()
         path.unlink(missing_ok=True)

@@ -21,14 +21,17 @@ from gateway.errors import Refusal
 OnRefusal = Callable[[str, str, str], None]
 """Told of every refusal that never reached the application: (code, private reason, peer's address)."""
 
+BACKLOG = 2_048
 ABORT_S = 5.0
 """How long cancelled applications may take for their last records."""
 
 
-async def serve(app: ASGIApp, host: str, port: int, limits: Limits, *, on_refusal: OnRefusal, backlog: int = 2_048) -> Server:
-    """Listen and serve until `stop`. Port 0 takes a free one. Raises OSError when the address cannot be had."""
+async def serve(app: ASGIApp, where: tuple[str, int] | socket.socket, limits: Limits, *, on_refusal: OnRefusal) -> Server:
+    """Listen at (host, port), or on a socket that is bound already, and serve until `stop`. Port 0 takes a free one. Raises OSError when the
+    address cannot be had.
+    """
     server = Server(app, limits, on_refusal)
-    await server.listen(host, port, backlog)
+    await server.listen(where)
     return server
 
 
@@ -49,12 +52,18 @@ class Server:
         self._date_s = 0
         self._standard: list[tuple[bytes, bytes]] = []
 
-    async def listen(self, host: str, port: int, backlog: int) -> None:
-        self._listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog)
+    async def listen(self, where: tuple[str, int] | socket.socket) -> None:
+        if isinstance(where, socket.socket):
+            self._listener = await self.loop.create_server(self._connection, sock=where, backlog=BACKLOG)
+        else:
+            self._listener = await self.loop.create_server(self._connection, *where, backlog=BACKLOG)
         for listening in self._listener.sockets:
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted sockets inherit it: a peer that vanished is given up by the kernel
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.limits.write_timeout_s * 1000))
         self.port = self._listener.sockets[0].getsockname()[1]
+
+    def _connection(self) -> Connection:
+        return Connection(self)
 
     async def stop(self, drain_s: float) -> None:
         """Stop accepting, let calls under way finish for `drain_s` seconds, then cut the rest. Returns when no application runs any more."""

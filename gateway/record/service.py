@@ -69,7 +69,8 @@ class WriterService:
         self._arrived: list[Entry] = []
         self._arrived_bytes = 0
         self._left: list[Worker] = []
-        self._stopping = self._ending = False
+        self._stopping = self._ending = self._forlorn = False
+        self._tied = -1
         self._told = self._status()
         self._told_at = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -96,6 +97,11 @@ class WriterService:
         self._stopping = True
         with contextlib.suppress(OSError):  # it has ended, or is woken already
             self._wake.send(b"\0")
+
+    def tie(self, descriptor: int) -> None:
+        """Stop when the other end of a pipe is closed and the last worker has left: whoever started us has gone."""
+        self._selector.register(descriptor, selectors.EVENT_READ)
+        self._tied = descriptor
 
     # the writer's source
 
@@ -127,6 +133,10 @@ class WriterService:
                 self._read(worker)
         elif key.fileobj is self._listening:
             self._accept()
+        elif key.fileobj == self._tied:
+            self._selector.unregister(self._tied)
+            self._forlorn = True
+            self._stopping = self._stopping or not self._workers
         else:
             self._woken.recv(4096)
 
@@ -194,6 +204,7 @@ class WriterService:
         self._workers.discard(worker)
         self._selector.unregister(worker.socket)
         worker.socket.close()
+        self._stopping = self._stopping or (self._forlorn and not self._workers)
         if worker.n >= 0:
             self._left.append(worker)
 

@@ -65,7 +65,7 @@ TOOLS = {"echo": ToolDoorOptions(), "ids": ToolDoorOptions(encoded_slash=True, s
 async def open_site(recorder: Recorder, *, handle: Handle | None = None, **limits: float) -> AsyncIterator[Server]:
     changed = replace(LIMITS, **limits)
     door = HttpDoor(handle or recorder.handle, recorder.refuse, TOOLS.get, frozenset({"localhost", "127.0.0.1", "door.example:8443"}), changed)
-    server = await serve(door, "127.0.0.1", 0, changed, on_refusal=recorder.count)
+    server = await serve(door, ("127.0.0.1", 0), changed, on_refusal=recorder.count)
     try:
         yield server
     finally:

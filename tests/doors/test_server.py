@@ -39,7 +39,7 @@ class Gate:
 
 
 async def start(app, **limits: float) -> Server:
-    return await serve(app, "127.0.0.1", 0, replace(LIMITS, **limits), on_refusal=lambda *_: None)
+    return await serve(app, ("127.0.0.1", 0), replace(LIMITS, **limits), on_refusal=lambda *_: None)
 
 
 async def test_two_servers_live_in_one_loop_each_on_its_port():
@@ -94,7 +94,7 @@ async def test_an_application_that_breaks_is_answered_for_with_a_problem_that_te
         raise KeyError("a secret")
 
     counted = []
-    server = await serve(app, "127.0.0.1", 0, LIMITS, on_refusal=lambda *refusal: counted.append(refusal))
+    server = await serve(app, ("127.0.0.1", 0), LIMITS, on_refusal=lambda *refusal: counted.append(refusal))
     with Complaints() as complaints:
         answer = await talk(server, get())
     await server.stop(1)
@@ -207,7 +207,7 @@ def test_the_kernel_gives_up_peers_that_vanish(loop):
 
     async def scenario() -> None:
         server = Watched(app, replace(LIMITS, write_timeout_s=7.5), lambda *_: None)
-        await server.listen("127.0.0.1", 0, 16)
+        await server.listen(("127.0.0.1", 0))
         await talk(server, b"\n")
         await server.stop(0)
 
