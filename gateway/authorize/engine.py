@@ -121,6 +121,14 @@ def policy_json(text: str) -> Mapping[str, Json]:
     return dict(policies[0])
 
 
+def format_text(text: str, width: int, indent: int) -> str:
+    """Policies as Cedar's own formatter lays them out. Raises EngineError."""
+    try:
+        return str(native.format_policies(text, width, indent))
+    except ValueError as error:
+        raise EngineError(str(error)) from error
+
+
 def validate(texts: Sequence[str], schema: Any) -> list[tuple[int, str]]:
     """Strict validation: (position of the policy, message) for each finding."""
     found = loads_trusted(native.validate_policies("\n".join(texts), schema, release_gil=True).encode())

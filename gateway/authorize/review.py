@@ -24,7 +24,7 @@ PROBES_AT_ONCE = 200
 _COMPARED = frozenset({"like", "compare"})
 _RAW_PATTERN = re.compile(r'"(?:/|[a-z][a-z0-9+.-]*://|\*?[^"/ ]*@|\*\.)', re.IGNORECASE)
 _ENTITY_TEXT = re.compile(r'"[A-Z][A-Za-z]*::')
-_FACTS = {"path": "path", "url": "host", "host": "host", "email": "address"}
+_FACTS = {"path": "path", "url": "host", "host": "host", "email": "address", "recipients": "addresses", "ip": "ip"}
 
 
 def review(

@@ -18,6 +18,7 @@ from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_explain import explain
+from gateway.cli.policy_fmt import fmt
 from gateway.cli.policy_lint import Strict, lint, look
 from gateway.cli.policy_replay import replay
 from gateway.cli.policy_shadow import shadow
@@ -32,6 +33,7 @@ app.command()(replay)
 app.command()(shadow)
 app.command("suggest")(suggest_permits)
 app.command()(lint)
+app.command()(fmt)
 app.command("confuse")(confuse_forbids)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]
