@@ -16,7 +16,7 @@ from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
 from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
-from gateway.cli.policy_deployment import AsJson, Deployment, Folder
+from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.policy_explain import explain
 from gateway.cli.policy_fmt import fmt
 from gateway.cli.policy_lint import Strict, lint, look
@@ -40,7 +40,7 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="On
 
 
 @app.command()
-def check(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = False) -> None:
+def check(folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False, strict: Strict = False) -> None:
     """Parse, validate and lint every policy, then run the cases. Exits with 1 when something is wrong.
 
     Example: portreeve policy check
@@ -49,7 +49,7 @@ def check(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = Fal
     warnings: tuple[Problem, ...] = ()
     summary = ""
     try:
-        deployment = Deployment.read(folder)
+        deployment = Deployment.read(folder, candidate)
         linted = look(deployment, strict=strict)
         problems, warnings, bundle = linted.problems, linted.warnings, linted.bundle
         findings = list(run_cases(bundle, read_cases(deployment.settings.policies))) if bundle else []
@@ -78,12 +78,12 @@ def check(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = Fal
 
 
 @app.command("test")
-def run_tests(words: Names = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
-    """Run the cases of policies/cases/*.json and show each with its decision. Exits with 1 when one is not as expected.
+def run_tests(words: Names = None, folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False) -> None:
+    """Run the cases in `cases/` of the policies folder and show each with its decision. Exits with 1 when one is not as expected.
 
     Example: portreeve policy test refund
     """
-    deployment = Deployment.read(folder)
+    deployment = Deployment.read(folder, candidate)
     cases = [case for case in read_cases(deployment.settings.policies) if not words or any(word in case.name for word in words)]
     findings = list(run_cases(deployment.bundle(), cases))
     failed = [finding for finding in findings if finding.wrong]

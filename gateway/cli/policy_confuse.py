@@ -12,7 +12,7 @@ import typer
 from gateway.authorize.cases import read_cases
 from gateway.authorize.confuse import Confusion, Escape, World, confuse
 from gateway.cli.output import plural, print_json, print_problems, print_table, problem_json, styled
-from gateway.cli.policy_deployment import AsJson, Deployment, Folder
+from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.progress import progress
 from gateway.errors import Problem
 
@@ -22,7 +22,7 @@ _REMEDY = "let the forbid hold without it, let the contract require it, or add a
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only forbids that have one of these words in their name.")]
 
 
-def confuse_forbids(words: Names = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
+def confuse_forbids(words: Names = None, folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False) -> None:
     """Spoil the arguments of calls that each forbid stops: missing, empty, wrong-typed, extra. Every such call must still be denied.
 
     The contract may deny it, or any policy. Exits with 1 when one gets through, or when no call is known that a forbid stops: add a case.
@@ -30,7 +30,7 @@ def confuse_forbids(words: Names = None, folder: Folder = Path(), as_json: AsJso
 
     Example: portreeve policy confuse refund
     """
-    deployment = Deployment.read(folder)
+    deployment = Deployment.read(folder, candidate)
     bundle = deployment.bundle()
     world = World.of(bundle, read_cases(deployment.settings.policies), deployment.violation)
     forbids = [policy for policy in bundle.library.policies if policy.effect == "forbid" and not policy.shadow]

@@ -15,7 +15,7 @@ from gateway.authorize.conditions import Condition
 from gateway.authorize.coverage import Coverage, Covered, Tally, percent
 from gateway.canonical import Json
 from gateway.cli.output import plural, print_json, print_table, styled
-from gateway.cli.policy_deployment import AsJson, Deployment, Folder
+from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.progress import progress
 from gateway.errors import Problem
 from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing
@@ -29,7 +29,13 @@ Missing = Annotated[bool, typer.Option("--missing", help="Show only what never c
 
 
 def coverage(
-    *, folder: Folder = Path(), from_log: FromLog = False, fail_under: FailUnder = 0.0, missing: Missing = False, as_json: AsJson = False
+    *,
+    folder: Folder = Path(),
+    candidate: Instead = None,
+    from_log: FromLog = False,
+    fail_under: FailUnder = 0.0,
+    missing: Missing = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show how often each policy applied and each condition held, over the cases. What never came out one way is not tested.
 
@@ -37,7 +43,7 @@ def coverage(
 
     Example: portreeve policy coverage --missing --fail-under 100
     """
-    deployment = Deployment.read(folder)
+    deployment = Deployment.read(folder, candidate)
     bundle = deployment.bundle()
     found = Coverage(bundle)
     for case in read_cases(deployment.settings.policies):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +21,7 @@ from gateway.identities import Identities, load_identities
 from gateway.tools.catalogue import Catalogue
 
 Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
+Instead = Annotated[Path | None, typer.Option("--candidate", metavar="DIR", help="Take the policies of this folder instead of those in force.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -33,22 +34,20 @@ class Deployment:
     identities: Identities
 
     @classmethod
-    def read(cls, folder: Path) -> Deployment:
+    def read(cls, folder: Path, candidate: Path | None = None) -> Deployment:
+        """Read a deployment, with the policies of `candidate` in place of its own where one is given."""
         settings = load(folder)
+        if candidate is not None:
+            settings = replace(settings, policies=candidate)
         return cls(settings, Catalogue.load(settings), load_identities(settings.identities))
 
     @property
     def operations(self) -> tuple[Operation, ...]:
         return tuple(self.catalogue.operations())
 
-    def bundle(self, policies: Path | None = None) -> Bundle:
-        """Its policies, or those of another folder held against the same tools and identities."""
+    def bundle(self) -> Bundle:
         return read_bundle(
-            policies or self.settings.policies,
-            self.operations,
-            self.settings.tools.values(),
-            self.identities,
-            today=dt.datetime.now(tz=dt.UTC).date(),
+            self.settings.policies, self.operations, self.settings.tools.values(), self.identities, today=dt.datetime.now(tz=dt.UTC).date()
         )
 
     def schema(self) -> SchemaSource:

@@ -13,7 +13,7 @@ import typer
 from gateway.authorize.bundle import Bundle
 from gateway.authorize.review import review
 from gateway.cli.output import plural, print_json, print_problems, problem_json, styled
-from gateway.cli.policy_deployment import AsJson, Deployment, Folder
+from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.progress import progress
 from gateway.errors import Problem, Problems
 
@@ -42,14 +42,14 @@ def look(deployment: Deployment, *, strict: bool) -> Linted:
     return Linted(bundle, (), tuple(warnings))
 
 
-def lint(folder: Folder = Path(), as_json: AsJson = False, strict: Strict = False) -> None:
+def lint(folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False, strict: Strict = False) -> None:
     """Look for policies that load and yet may not mean what they should: idle, constant, evadable, nobody's. Runs no cases.
 
     Whatever keeps policies from loading is shown first. Exits with 1 on a problem, and with --strict on a warning, too.
 
     Example: portreeve policy lint --strict
     """
-    found = look(Deployment.read(folder), strict=strict)
+    found = look(Deployment.read(folder, candidate), strict=strict)
     passed = not found.problems and not (strict and found.warnings)
     if as_json:
         problems, warnings = ([problem_json(p) for p in listed] for listed in (found.problems, found.warnings))

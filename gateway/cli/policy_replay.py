@@ -98,7 +98,7 @@ def replay(
     Example: portreeve policy replay --candidate policies-next --since 30d --fail-on widening
     """
     decisions = Decisions(folder, since=since, agent=agent, limit=limit)
-    rerun = Rerun(Deployment.read(folder).bundle(candidate), decisions.stored)
+    rerun = Rerun(Deployment.read(folder, candidate).bundle(), decisions.stored)
     changes = Changes()
     began = perf_counter()
     for decision in decisions.read("replaying"):

@@ -99,7 +99,7 @@ def _prove(deployment: Deployment, text: str, decisions: Decisions, observed: Ob
         declared = deployment.settings.policies / DECLARED
         if declared.exists():
             shutil.copyfile(declared, alone / DECLARED)
-        bundle = deployment.bundle(alone)
+        bundle = Deployment.read(deployment.settings.folder, alone).bundle()
     after = Rerun(bundle, decisions.stored)
     for decision in _covered(decisions, observed, rerun):
         found = after.decide(decision.authz)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from gateway.cli.policy_deployment import Deployment
 from gateway.errors import Problem, Problems
 
-from .sample import copy_sample
+from .sample import copy_sample, run
 
 REFUND = {"ticket_id": "T-1", "amount": 5, "currency": "EUR", "reason": "broken"}
 OPTIONAL_BODY = """
@@ -60,3 +62,16 @@ def test_a_tool_without_contract_has_nothing_to_hold_to(tmp_path):
 def test_a_folder_without_a_deployment_is_a_problem(tmp_path):
     with pytest.raises((Problem, Problems)):
         Deployment.read(tmp_path)
+
+
+def test_a_candidate_folder_takes_the_place_of_the_policies_in_every_command_that_looks_at_policies(tmp_path):
+    copy_sample(tmp_path)
+    shutil.copytree(tmp_path / "policies", tmp_path / "next")
+    (tmp_path / "next" / "99-more.cedar").write_text('@id("more") @owner("us") forbid (principal, action == Action::"tickets/export", resource);\n')
+    assert run("check", "-C", tmp_path).exit_code == run("test", "-C", tmp_path).exit_code == 0
+    done = run("check", "-C", tmp_path, "--candidate", tmp_path / "next")
+    assert (done.exit_code, "an auditor exports tickets" in done.stderr) == (1, True)
+    assert "an auditor exports tickets" in run("test", "-C", tmp_path, "--candidate", tmp_path / "next").stderr
+    assert "more" in run("confuse", "-C", tmp_path, "--candidate", tmp_path / "next").stdout
+    assert "more" in run("coverage", "-C", tmp_path, "--candidate", tmp_path / "next").stdout
+    assert "13 policies" in run("lint", "-C", tmp_path, "--candidate", tmp_path / "next").stdout

@@ -72,7 +72,7 @@ async def write_candidate_log(folder, calls, text):
     shutil.copytree(folder / "policies", folder / "next")
     (folder / "next" / "90-next.cedar").write_text(text)
     deployment = Deployment.read(folder)
-    bundle, candidate = deployment.bundle(), deployment.bundle(folder / "next")
+    bundle, candidate = deployment.bundle(), Deployment.read(folder, folder / "next").bundle()
     log = await open_log(deployment.settings.log, NoteSigner.open(deployment.settings.keys))
     shadowing = Shadowing(log, Metrics())
     await log.append("policy.load", {"state": "s", "candidate": candidate.digest}, blobs=(candidate.policies,))
