@@ -33,7 +33,7 @@ from gateway.identities import load_identities
 from gateway.inject import Credentials
 from gateway.metrics import LogHead, Metrics
 from gateway.pipeline import Pipeline, State
-from gateway.record import Log, reach_log
+from gateway.record import Control, Log, Redactor, reach_log
 from gateway.refusals import RefusalSummary
 from gateway.shadowing import load_candidate
 from gateway.tools.catalogue import Catalogue
@@ -103,6 +103,7 @@ class Gateway:
         self._agents: Server | None = None
         self._admin: Server | None = None
         self._teller: asyncio.Server | None = None
+        self._control = Control(pipeline.log, lambda _: pipeline.redactor.look())
         self._watcher: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
 
@@ -115,14 +116,23 @@ class Gateway:
         fatal = asyncio.Event()
         log = await reach_log(settings.log, settings.keys, on_fatal=fatal.set)
         try:
+            redactor = Redactor.open(settings.log, settings.keys)
             await _announce(log, state)
-        except Refusal as refusal:
+        except (Problem, Refusal) as error:
             await log.close()
-            raise Problems([Problem("log_unavailable", str(refusal), key="log.folder", remedy="free space on the log's disk")]) from refusal
+            if isinstance(error, Problem):
+                raise
+            raise Problems([Problem("log_unavailable", str(error), key="log.folder", remedy="free space on the log's disk")]) from error
         metrics = Metrics()
         upstreams = Upstreams.open(settings.tools, on_echo=metrics.echoes.inc)
         pipeline = Pipeline(
-            state, log=log, upstreams=upstreams, metrics=metrics, gatherer=Gatherer(settings.limits), summary=RefusalSummary(log, settings.limits)
+            state,
+            log=log,
+            redactor=redactor,
+            upstreams=upstreams,
+            metrics=metrics,
+            gatherer=Gatherer(settings.limits),
+            summary=RefusalSummary(log, settings.limits),
         )
         gateway = cls(settings, pipeline, report, share)
         gateway.fatal = fatal
@@ -135,8 +145,10 @@ class Gateway:
         gateway._loaded(state)
         try:
             await gateway._listen()
-        except OSError as error:
+        except (Problem, OSError) as error:
             await gateway.stop()
+            if isinstance(error, Problem):
+                raise
             raise Problems([Problem("address_in_use", f"cannot listen: {error.strerror}", key="listen", remedy="choose a free address")]) from error
         gateway._watcher = asyncio.create_task(gateway._watch(seen))
         gc.collect()
@@ -145,6 +157,10 @@ class Gateway:
         return gateway
 
     async def _listen(self) -> None:
+        if (
+            self.share.number == 0 if self.share else self.settings.log.socket is None
+        ):  # else the log's folder is another's, who has commands go to it
+            await self._control.open(self.settings.log.folder)
         settings, pipeline = self.settings, self.pipeline
         agents = agents_app(
             settings,
@@ -262,7 +278,9 @@ class Gateway:
         await self.pipeline.upstreams.close()
         self.pipeline.shadowing.close()
         await self.pipeline.summary.close()
+        await self._control.close()
         await self.pipeline.log.close()
+        self.pipeline.redactor.close()
         if self._admin:
             await self._admin.stop(0)
         if self._teller:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from gateway.canonical import Json, digest
 from gateway.errors import Attempt, OutcomeStatus, Refusal
+from gateway.logmode import LogRule
 from gateway.secret import Secret
 
 Effect = Literal["read", "idempotent_write", "write", "destructive"]
@@ -86,7 +87,7 @@ class Operation:
     """One thing a tool can do. `name` is `unmapped` (a tool with a contract, no match) or `read`/`write`/`destructive` (a tool without one).
 
     `template` is the path template as the contract has it. `input_schema` is the closed JSON Schema of the arguments, `facts` the derived
-    values declared per argument: argument name -> one of FACT_KINDS.
+    values declared per argument: argument name -> one of FACT_KINDS. `log` says what the log may hold of the arguments.
     """
 
     tool: str
@@ -96,6 +97,7 @@ class Operation:
     effect: Effect
     input_schema: Mapping[str, Json] | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[LogRule, ...] = ()
 
     @property
     def action(self) -> str:

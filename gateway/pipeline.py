@@ -22,18 +22,16 @@ from gateway.call import (
     Basis,
     ClientGone,
     CredentialUse,
-    Deny,
     Facts,
-    Hold,
     Identity,
     Invocation,
+    Operation,
     Outcome,
     Permit,
     Receipt,
     Refused,
     Reply,
     ToolCall,
-    Verdict,
 )
 from gateway.canonical import Json
 from gateway.config.model import Settings
@@ -43,12 +41,13 @@ from gateway.gather import Gatherer
 from gateway.identify import SigningKeys, Verifier
 from gateway.inject import Credentials
 from gateway.metrics import Metrics
-from gateway.record import Log
+from gateway.record import Log, Redactor
 from gateway.record.bodies import call_body, result_body
 from gateway.refusals import RefusalSummary
 from gateway.shadowing import Candidate, Shadowing
 from gateway.streaming import RecordedStream
 from gateway.tools.catalogue import Catalogue
+from gateway.verdicts import refusal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,12 @@ class State:
 class Pipeline:
     """Serves calls with the state in force. `state` is replaced whole by the owner; nothing else here changes."""
 
-    def __init__(self, state: State, *, log: Log, upstreams: Upstreams, metrics: Metrics, gatherer: Gatherer, summary: RefusalSummary) -> None:
+    def __init__(
+        self, state: State, *, log: Log, redactor: Redactor, upstreams: Upstreams, metrics: Metrics, gatherer: Gatherer, summary: RefusalSummary
+    ) -> None:
         self.state = state
         self.log = log
+        self.redactor = redactor
         self.upstreams = upstreams
         self.metrics = metrics
         self.gatherer = gatherer
@@ -159,7 +161,7 @@ class _Journey:
         self.basis = verdict.basis
         marks.append(perf_counter())
         if not isinstance(verdict, Permit):
-            return await self.refused(_refusal_of(verdict))
+            return await self.refused(refusal_of(verdict))
         await self._record("")
         marks.append(perf_counter())
         grant = state.credentials.inject(verdict, tool.settings)
@@ -179,7 +181,8 @@ class _Journey:
         basis = self.basis
         body = call_body(self.call, self.identity, self.facts, invocation=self.invocation, basis=basis, code=code, state=self.state.digest)
         blobs = (basis.policies, basis.schema, basis.entities) if basis else ()
-        self.writing = self.pipeline.log.append("call", body, blobs=blobs)
+        payload = await self.pipeline.redactor.apply(body, self.call, self.identity, self._operation, basis)
+        self.writing = self.pipeline.log.append("call", body, blobs=blobs, payload=payload)
         try:
             self.receipt = await self.writing
         except Refusal as refusal:
@@ -188,6 +191,14 @@ class _Journey:
             raise
         self.pipeline.shadowing.add(self.state.candidate, basis, self.receipt.n)
         return self.receipt
+
+    @property
+    def _operation(self) -> Operation | None:
+        """What the call is one of, also where it did not keep to the contract; None where the tool is unknown."""
+        if self.invocation is not None:
+            return self.invocation.operation
+        tool = self.state.catalogue.tool(self.call.tool)
+        return None if tool is None else tool.operation_at(self.call.method, self.call.path)
 
     def _reply(self, answer: Answer) -> Reply:
         assert self.receipt
@@ -281,14 +292,3 @@ class _Journey:
 
 def _status_of(answer: Answer) -> OutcomeStatus:
     return "ok" if answer.status < 400 else "error"
-
-
-def _refusal_of(verdict: Verdict) -> Refusal:
-    """Say a deny or a hold in the words of the refusal table, with the policy's own message where it has one."""
-    match verdict:
-        case Deny(code=code, message=message):
-            return Refusal(code, message)
-        case Hold(message=message, group=group):
-            return Refusal("approval_required", message or f"Approval by {group} is needed")
-        case Permit():
-            raise AssertionError("a permit is no refusal")

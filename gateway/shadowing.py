@@ -112,7 +112,7 @@ class Shadowing:
             "candidate": waiting.bundle.digest,
             "decision": after.verdict,
             "reasons": after.reasons,
-            "errors": after.errors,
+            "errors": [text.partition(":")[0] for text in after.errors],  # what follows may quote an argument that the log must not hold
         }
         self._log.append("shadow", body, lazily=True).add_done_callback(self._written)
 

@@ -23,10 +23,10 @@ BRANCHES_MAX = 12
 
 # Lower layers know nothing of higher ones. A name is a module or a package directly below gateway/.
 LAYERS: list[tuple[str, set[str]]] = [
-    ("values", {"__init__", "call", "errors", "canonical", "secret"}),
+    ("values", {"__init__", "call", "errors", "canonical", "logmode", "secret"}),
     ("ground", {"config", "metrics", "totals", "tools", "identities", "stores"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
-    ("pipeline", {"gather", "refusals", "streaming", "shadowing", "pipeline"}),
+    ("pipeline", {"gather", "refusals", "verdicts", "streaming", "shadowing", "pipeline"}),
     ("work", {"work"}),
     ("doors", {"doors"}),
     ("app", {"watch", "worker", "app", "supervisor"}),

@@ -10,6 +10,7 @@ from gateway.authorize.policy import Policy
 from gateway.authorize.spelling import closest
 from gateway.authorize.syntax import tokens
 from gateway.errors import Problem
+from gateway.logmode import REDACT, rules_of
 
 APPROVAL_TTL_S = 900
 APPROVAL_TTL_S_MAX = 86_400
@@ -44,6 +45,13 @@ def _words(text: str) -> bool:
     return 0 < len(text) <= 300 and text.isprintable()
 
 
+def _redaction(text: str) -> bool:
+    try:
+        return bool(rules_of(text))
+    except ValueError:
+        return False
+
+
 def _ttl(text: str) -> bool:
     value = seconds(text)
     return value is not None and value <= APPROVAL_TTL_S_MAX
@@ -57,13 +65,13 @@ VOCABULARY: dict[str, tuple[Callable[[str], bool], str]] = {
     "require_approval": (lambda t: bool(_GROUP.fullmatch(t)), 'the group that may approve, such as @require_approval("support-leads")'),
     "approval_ttl": (_ttl, 'a duration of at most 24h, such as @approval_ttl("15m")'),
     "message": (_words, "what the agent is told, in at most 300 characters and one line"),
-    "redact": (bool, "a JSON pointer"),
+    REDACT: (_redaction, 'JSON pointers into the arguments, such as @redact("/ssn") or @redact("/ssn=hmac /card/number=drop")'),
     "undo": (bool, "a text"),
     "expires": (lambda t: date_of(t) is not None, 'a date, such as @expires("2027-03-31")'),
 }
 """Annotation -> (is this value well-formed?, what to write)."""
 
-_NOT_ENFORCED = ("redact", "undo")
+_NOT_ENFORCED = ("undo",)
 _PERMIT_ONLY = ("require_approval", "approval_ttl", *_NOT_ENFORCED)
 
 
@@ -116,4 +124,13 @@ def annotation_offset(policy: Policy, name: str) -> int:
 
 def obligations(permits: Iterable[Policy]) -> tuple[tuple[str, str], ...]:
     """The union of what the determining permits ask for, sorted."""
-    return tuple(sorted({(name, p.annotations[name]) for p in permits for name in OBLIGATIONS if name in p.annotations}))
+    return _asked(permits, (*OBLIGATIONS, REDACT))
+
+
+def redactions(policies: Iterable[Policy]) -> tuple[tuple[str, str], ...]:
+    """What policies ask of the record of a call that they did not let through."""
+    return _asked(policies, (REDACT,))
+
+
+def _asked(policies: Iterable[Policy], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({(name, p.annotations[name]) for p in policies for name in names if name in p.annotations}))

@@ -19,8 +19,10 @@ from gateway.canonical import Json, loads_trusted
 
 TRIALS_MAX = 1_024
 
-Taken = Literal["asked", "stopped", "unfit"]
-"""What came of a decision here. `stopped`: the gateway decided before policy. `unfit`: it does not fit today's contracts and identities."""
+Taken = Literal["asked", "stopped", "unfit", "withheld"]
+"""What came of a decision here. `stopped`: the gateway decided before policy. `unfit`: it does not fit today's contracts and identities.
+`withheld`: its inputs cannot be had any more; whoever reads the log counts those.
+"""
 
 
 @dataclass(frozen=True, slots=True)

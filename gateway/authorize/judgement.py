@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.authorize.annotations import APPROVAL_TTL_S, obligations, seconds
+from gateway.authorize.annotations import APPROVAL_TTL_S, obligations, redactions, seconds
 from gateway.authorize.engine import Evaluation
 from gateway.authorize.policy import Policy
 from gateway.canonical import Json
@@ -15,6 +16,9 @@ STOP = "gateway"
 """The member of a recorded context that says: the gateway itself decided, before policy was asked."""
 
 Stop = Literal["halted", "unrepresentable", "unknown_agent", "unknown_operation"]
+
+_NAMED = re.compile(r"`([a-z0-9][a-z0-9._-]*)`")
+"""The policy that an error of the engine is about."""
 
 _TEXTS: dict[str, str] = {
     "unknown_agent": "the agent is not registered in this bundle",
@@ -54,9 +58,11 @@ def stopped(context: Mapping[str, Json]) -> Judgement | None:
 def judge(evaluation: Evaluation, policies: Mapping[str, Policy]) -> Judgement:
     """Cedar skips a policy that fails, even a forbid, so any error is a deny of its own kind."""
     if evaluation.decision == "none" or evaluation.errors:
-        return Judgement("error", evaluation.reasons, evaluation.errors)
+        failed = (named[1] for text in evaluation.errors if (named := _NAMED.search(text)))
+        near = [policies[name] for name in {*evaluation.reasons, *failed} if name in policies]
+        return Judgement("error", evaluation.reasons, evaluation.errors, redactions(near))
     if evaluation.decision == "deny":
-        return Judgement("deny", evaluation.reasons)
+        return Judgement("deny", evaluation.reasons, (), redactions([policies[name] for name in evaluation.reasons]))
     owed = obligations([policies[name] for name in evaluation.reasons])
     held = bool(owed) and any(name == "require_approval" for name, _ in owed)
     return Judgement("hold" if held else "allow", evaluation.reasons, (), owed)

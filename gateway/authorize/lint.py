@@ -20,6 +20,7 @@ from gateway.canonical import Json
 from gateway.config.model import ToolSettings
 from gateway.errors import Problem
 from gateway.identities import Identities
+from gateway.logmode import REDACT, parts_of, rules_of
 
 WARNINGS = frozenset({"permit_without_scope", "unknown_agent", "unknown_agent_group", "policy_expired", "mixed_scripts"})
 """Findings that do not stop a load. An agent or group that no longer exists is one: removing an agent must never be what blocks a reload."""
@@ -54,6 +55,7 @@ def check(
     found: list[Problem] = []
     for policy in policies:
         found += _arguments(policy, source, plans)
+        found += _redactions(policy, plans)
         found += _names(policy, known)
         found += _scripts(policy)
         found += _scope(policy, plans, tools)
@@ -98,6 +100,28 @@ def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) 
         message = f"{name} does not exist for any action of this policy"
         found.append(_problem(policy, "unknown_argument", message, _read_offset(policy, path[-1]), remedy))
     return found
+
+
+def _redactions(policy: Policy, plans: Mapping[str, Plan]) -> list[Problem]:
+    """Pointers of `@redact` to what no operation of the scope takes: a misspelt one would hide nothing and look as if it did."""
+    try:
+        rules = rules_of(policy.annotations[REDACT]) if REDACT in policy.annotations else ()
+    except ValueError:
+        return []  # said already, as a malformed annotation
+    known = {name for p in plans.values() if set(keys_of(p.action, p.groups)) & set(policy.actions) for name in _taken(p)}
+    found = []
+    for pointer, _ in rules:
+        name = parts_of(pointer)[0]
+        if name not in known:
+            remedy = closest(name, sorted(known)) or f"there is {', '.join(sorted(known)[:12]) or 'nothing'}"
+            offset = max(0, policy.piece.text.find(f"@{REDACT}"))
+            found.append(_problem(policy, "unknown_argument", f"@{REDACT}: no operation of this policy takes {name[:64]!r}", offset, remedy))
+    return found
+
+
+def _taken(plan: Plan) -> Iterable[str]:
+    schema = plan.operation.input_schema
+    return schema.get("properties", {}) if schema else ()
 
 
 def _members(context: Mapping[str, Json], path: Path, common: Mapping[str, Json]) -> Mapping[str, Json]:

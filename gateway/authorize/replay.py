@@ -14,6 +14,7 @@ from gateway.authorize.schema import SchemaSource
 from gateway.authorize.splitting import split
 from gateway.canonical import Json, digest, loads_trusted
 from gateway.errors import Problem
+from gateway.logmode import REDACTED
 
 LIBRARIES_MAX = 16
 SEATS_MAX = 4_096
@@ -44,6 +45,8 @@ def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes], *, whole:
     schema of the operation, however the gateway showed it; without it, what they read, which takes half the time. Raises ReplayError, and what
     `blob` raises.
     """
+    if REDACTED in authz:
+        raise ReplayError("its inputs are withheld")
     try:
         context = authz["ctx"]
         found = stopped(context)

@@ -19,9 +19,12 @@ from gateway.authorize.library import Seat
 from gateway.authorize.schema import SchemaSource
 from gateway.call import Basis
 from gateway.canonical import Json, loads_trusted
+from gateway.logmode import REDACTED
 
 SEATS_MAX = 4_096
 SCHEMAS_MAX = 64
+
+WITHHELD = "inputs withheld: sealed without a key at hand, erased, or never kept"
 
 Direction = Literal["widening", "narrowing", "other"]
 
@@ -71,6 +74,8 @@ class Rerun:
 
     def decide(self, authz: Mapping[str, Json]) -> Judgement | Unfit:
         """The judgement of today's policies on one decision, given as the `authz` member of its record. What stopped it before policy still does."""
+        if REDACTED in authz:
+            return Unfit(WITHHELD)
         try:
             context = authz["ctx"]
             found = stopped(context)
@@ -120,7 +125,7 @@ def again(bundle: Bundle, basis: Basis) -> Judgement | None:
 def recorded(authz: Mapping[str, Json]) -> Judgement:
     """The judgement that stands in a record."""
     owed = tuple((str(name), str(value)) for name, value in authz["obl"])
-    return Judgement(authz["decision"], tuple(authz["reasons"]), tuple(authz["errors"]), owed)
+    return Judgement(authz["decision"], tuple(authz["reasons"]), tuple(map(str, authz["errors"])), owed)
 
 
 def judgement_of(basis: Basis) -> Judgement:

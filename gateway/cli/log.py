@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.log_erase import erase
 from gateway.cli.log_place import (
     KEY,
     AsJson,
@@ -32,7 +33,7 @@ from gateway.record import Record
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
-for _command in (verify, replay, writer, prove, check_receipt, consistency):
+for _command in (verify, replay, writer, prove, check_receipt, consistency, erase):
     app.command()(_command)
 app.command("check-proof")(check_proof_file)
 
@@ -88,7 +89,7 @@ def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_j
             record = reader.find(record.body["call"])
         if record.kind != "call":
             raise Problem("log_no_call", f"record {number} is no call but a {record.kind}", remedy=f"portreeve log show {number}")
-        story = decision_story(record, reader.outcome(record), reader.object)
+        story = decision_story(record, reader.decision(record), reader.outcome(record), reader.object)
     if as_json:
         print_json(story.as_json())
     else:

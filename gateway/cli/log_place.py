@@ -30,14 +30,15 @@ Number = Annotated[int, typer.Argument(metavar="N", min=0, help="The number in `
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A log and the keys to believe it by. `origin` is the name it must have, when a deployment says so."""
+    """A log and the keys to believe it by. `origin` is the name it must have, when a deployment says so; `unseal` is its folder of keys."""
 
     folder: Path
     keys: tuple[NoteKey, ...]
     origin: str | None
+    unseal: Path | None = None
 
     def reader(self) -> LogReader:
-        reader = LogReader(self.folder)
+        reader = LogReader(self.folder, self.unseal)
         if self.origin is not None and reader.origin != self.origin:
             raise Problem("log_origin", f"this is the log of {reader.origin}", file=str(self.folder), remedy=f"the deployment's is {self.origin}")
         return reader
@@ -50,8 +51,8 @@ def place_of(folder: Path, log: Path | None, key: Path | None, *, needs_key: boo
         return Where(log, keys_in(key) if key else (), None)
     settings = load(folder)
     if key is None and not needs_key:
-        return Where(settings.log.folder, (), settings.log.origin)
-    return Where(settings.log.folder, keys_in(key or settings.keys / PUBLIC_FILE), settings.log.origin)
+        return Where(settings.log.folder, (), settings.log.origin, settings.keys)
+    return Where(settings.log.folder, keys_in(key or settings.keys / PUBLIC_FILE), settings.log.origin, settings.keys)
 
 
 def keys_in(path: Path) -> tuple[NoteKey, ...]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def verify(
             pin,
             since=int(since) if numbered else None,
             since_t=moment_us(since) if since and not numbered else None,
-            replay=replay_in,
+            replay=partial(replay_in, unseal=where.unseal),
             pool=pool,
         )
         report = verify_log(where.folder, where.keys, question, progress)

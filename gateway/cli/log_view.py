@@ -17,7 +17,7 @@ from gateway.authorize.splitting import split
 from gateway.canonical import Json, JsonError, loads_trusted
 from gateway.cli.output import plural, printable, styled
 from gateway.errors import Problem
-from gateway.record import Record, Report
+from gateway.record import Record, Report, Withheld
 
 VALUE_CHARACTERS_MAX = 200
 NAMES = {"allow": ("ALLOWED", "green"), "deny": ("DENIED", "red"), "hold": ("HELD", "yellow"), "error": ("DENIED", "red")}
@@ -116,20 +116,23 @@ class PolicyText:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One decision with what led to it and what came of it."""
+    """One decision with what led to it and what came of it. `authz` is in clear where it can be had; `withheld` says why it is not."""
 
     call: Record
+    authz: Mapping[str, Json]
+    withheld: str
     outcome: Record | None
     policies: tuple[PolicyText, ...]
 
     def as_json(self) -> dict[str, Json]:
         outcome = {"n": self.outcome.n, "t": self.outcome.t, "k": self.outcome.kind, **self.outcome.body} if self.outcome else None
         policies = [{"id": p.id, "file": p.file, "line": p.line, "text": p.text} for p in self.policies]
-        return {"n": self.call.n, "t": self.call.t, "leaf": self.call.leaf, **self.call.body, "outcome": outcome, "policy_texts": policies}
+        body = {**self.call.body, **({"authz": self.authz} if self.authz else {}), **({"withheld": self.withheld} if self.withheld else {})}
+        return {"n": self.call.n, "t": self.call.t, "leaf": self.call.leaf, **body, "outcome": outcome, "policy_texts": policies}
 
     def print(self) -> None:
-        body = self.call.body
-        who, what, authz = (_mapping(body.get(name)) for name in ("who", "what", "authz"))
+        body, authz = self.call.body, self.authz
+        who, what = _mapping(body.get("who")), _mapping(body.get("what"))
         word, style = NAMES.get(str(authz.get("decision")), ("REFUSED", "red"))
         if body.get("code") and word == "ALLOWED":
             word, style = "REFUSED", "red"
@@ -137,6 +140,7 @@ class Story:
         print(f"\n{styled(word, style, sys.stdout)}  {styled(printable(head), 'bold', sys.stdout)}   decision {self.call.n}, {moment(self.call.t)}\n")
         _row("who", _who(who))
         _row("what", f"{what.get('method')} {what.get('path')}   ({what.get('effect') or 'unmapped'}, by {what.get('door')} from {what.get('peer')})")
+        _rows("withheld", [self.withheld] if self.withheld else [])
         context = _mapping(authz.get("ctx"))
         _rows("arguments", _leaves(context.get("input"), ""))
         _rows("context", _leaves({k: v for k, v in context.items() if k != "input"}, ""))
@@ -168,12 +172,13 @@ class Story:
         return lines + ([f"credential {credential.get('name')} ({credential.get('kind')}, {credential.get('fp')})"] if credential else [])
 
 
-def decision_story(call: Record, outcome: Record | None, stored: Callable[[str], bytes]) -> Story:
+def decision_story(call: Record, decision: Mapping[str, Json] | Withheld | None, outcome: Record | None, stored: Callable[[str], bytes]) -> Story:
     """Gather what one decision rests on. Raises what `stored` raises for the bundle of its policies."""
-    authz = _mapping(call.body.get("authz"))
+    authz = decision.authz if isinstance(decision, Withheld) else decision or {}
+    withheld = str(decision) if isinstance(decision, Withheld) else ""
     wanted = [str(reason) for reason in authz.get("reasons") or ()]
     found = _texts(stored(authz["policies"])) if wanted and isinstance(authz.get("policies"), str) else {}
-    return Story(call, outcome, tuple(found.get(name, PolicyText(name, "", 0, "")) for name in wanted))
+    return Story(call, authz, withheld, outcome, tuple(found.get(name, PolicyText(name, "", 0, "")) for name in wanted))
 
 
 def _texts(bundle: bytes) -> dict[str, PolicyText]:

@@ -18,7 +18,7 @@ from gateway.cli.output import plural, print_json, print_table, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.progress import progress
 from gateway.errors import Problem
-from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing
+from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing, Withheld
 
 OBJECTS_MAX = 1_024
 NEVER = "NEVER"
@@ -70,14 +70,16 @@ def coverage(
 def _add_log(deployment: Deployment, found: Coverage) -> None:
     """Every decision of the log. One whose entities the log no longer holds ends the command: a silent gap would look like a tested rule."""
     try:
-        reader = LogReader(deployment.settings.log.folder)
+        reader = LogReader(deployment.settings.log.folder, deployment.settings.keys)
         stored = lru_cache(maxsize=OBJECTS_MAX)(reader.object)
         with progress("reading the log", None) as show:
             for record in reader.records():
                 if record.n % 256 == 0:
                     show(record.n)
                 authz = reader.decision(record)
-                if authz is not None:
+                if isinstance(authz, Withheld):
+                    found.taken["withheld"] += 1
+                elif authz is not None:
                     found.add((authz["p"], authz["a"], authz["r"]), authz["ctx"], stored(authz["ents"]))
     except (BadNote, BrokenLine, ObjectMissing, ObjectBroken, KeyError) as error:
         raise Problem("log_unreadable", str(error), file=str(deployment.settings.log.folder), remedy="see `portreeve log verify`") from error
@@ -88,7 +90,12 @@ def _print(report: tuple[Covered, ...], found: Coverage, *, missing: bool) -> No
     if rows:
         print_table(("policy", "effect", "true", "false", "where", "condition"), rows)
         print()
-    words = {"asked": "decided by policy", "stopped": "stopped before policy", "unfit": "left out: they do not fit today's contracts"}
+    words = {
+        "asked": "decided by policy",
+        "stopped": "stopped before policy",
+        "unfit": "left out: they do not fit today's contracts",
+        "withheld": "left out: their inputs are sealed or erased",
+    }
     print(", ".join(f"{plural(count, 'decision')} {words[kind]}" for kind, count in found.taken.items()) or "no decisions")
 
 

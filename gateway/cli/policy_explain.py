@@ -19,7 +19,7 @@ from gateway.cli.output import print_json, print_table, printable, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.config.load import load
 from gateway.errors import Problem
-from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing
+from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing, Withheld
 
 CHANGES_SHOWN = 10
 
@@ -112,7 +112,8 @@ def _described(folder: Path, call: Json, file: str) -> _Told:
 
 def _logged(folder: Path, number: int) -> _Told:
     try:
-        reader = LogReader(load(folder).log.folder)
+        settings = load(folder)
+        reader = LogReader(settings.log.folder, settings.keys)
         record = reader.find(number)
         if record.kind == "result" and isinstance(record.body.get("call"), int):
             record = reader.find(record.body["call"])
@@ -120,6 +121,8 @@ def _logged(folder: Path, number: int) -> _Told:
         if authz is None:
             what = "was refused before policy was asked" if record.kind == "call" else f"is no call but a {record.kind}"
             raise Problem("log_no_decision", f"record {number} {what}", remedy=f"portreeve log show {number}")
+        if isinstance(authz, Withheld):
+            raise Problem("log_withheld", f"decision {number} cannot be explained: {authz}", remedy=f"portreeve log show {number}")
         found = explain_record(authz, reader.object)
     except (BadNote, BrokenLine, ObjectMissing, ObjectBroken, ReplayError) as error:
         raise Problem("log_unreadable", f"decision {number}: {error}", remedy="see `portreeve log verify`") from error

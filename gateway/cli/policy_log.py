@@ -16,7 +16,7 @@ from gateway.canonical import Json
 from gateway.cli.log_place import place_of, reading
 from gateway.cli.progress import progress
 from gateway.cli.when import moment_us
-from gateway.record import LogReader, Record
+from gateway.record import LogReader, Record, Withheld
 
 OBJECTS_MAX = 1_024
 STEP = 256
@@ -29,7 +29,7 @@ Limit = Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Only th
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision of the log. `names` are agent, action and tool."""
+    """One decision of the log. `names` are agent, action and tool. Where its inputs are withheld, `authz` says so, and nothing decides it again."""
 
     record: Record
     authz: Mapping[str, Json]
@@ -70,9 +70,10 @@ class Decisions:
 
     def decision(self, record: Record) -> Decision | None:
         """What a record decided; None where it is no decision, or not about the agent that was asked for."""
-        authz = self.reader.decision(record)
-        if authz is None:
+        found = self.reader.decision(record)
+        if found is None:
             return None
+        authz = found.authz if isinstance(found, Withheld) else found
         agent, action, tool = (_id(authz.get(name)) for name in "par")
         return Decision(record, authz, agent, action, tool) if agent == self._agent or not self._agent else None
 

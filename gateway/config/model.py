@@ -38,6 +38,7 @@ class LogSettings:
     queue_records_max: int = 4_096
     append_timeout_s: float = 10.0
     socket: Path | None = None
+    arguments: Literal["plain", "seal"] = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class InlineOperation:
     parameters: Mapping[str, object] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    log: Mapping[str, str] = field(default_factory=dict)
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
 

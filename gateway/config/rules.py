@@ -13,6 +13,7 @@ from typing import Literal
 from gateway.call import FACT_KINDS
 from gateway.config import kinds
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, ToolSettings
+from gateway.logmode import LOG_MODES
 
 EFFECTS = ("read", "idempotent_write", "write", "destructive")
 
@@ -86,6 +87,7 @@ LOG = {
     "queue_records_max": Rule("Records that may wait for the disk; beyond it calls are refused.", 1, 1_000_000),
     "append_timeout_s": Rule("Longest wait for a record to be durable before the call is refused.", 0.01, 600),
     "socket": Rule("Unix socket of the process that writes the log (`portreeve log writer`); without it the gateway writes it itself.", path="new"),
+    "arguments": Rule("How the log holds arguments that no contract speaks of: in clear, or sealed under a key that `portreeve log erase` destroys."),
 }
 LIMITS = {
     "request_line_bytes_max": Rule("Longest request line.", 256, 65_536),
@@ -154,6 +156,7 @@ OPERATION = {
     "parameters": Rule("Arguments by name: a JSON Schema each, with `in` (path, query or header) and `required`."),
     "body": Rule("JSON Schema of the JSON body; without it the operation takes none."),
     "facts": Rule("Arguments that policies see in canonical form, too: name to kind.", choices=FACT_KINDS),
+    "log": Rule('Arguments that the decision log does not hold in clear: JSON pointer to mode, such as { "/ssn" = "seal" }.', choices=LOG_MODES),
 }
 CREDENTIAL = {
     "secret": Rule('Where the secret is kept: "env:NAME" or "file:PATH"; never the secret itself.', text=kinds.secret_reference),

@@ -1,6 +1,8 @@
 """Step five: the decision log. Write with `reach_log`, read with `LogReader`, judge with `verify_folder`."""
 
 from gateway.record.claims import Claim, Contradiction, contradiction
+from gateway.record.control import Control, append_record
+from gateway.record.keyring import Keyring
 from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.log import OUTCOMES, Log, open_log
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_own_checkpoint, parse_keys
@@ -11,6 +13,7 @@ from gateway.record.reader import LogReader
 from gateway.record.remote import connect_log, reach_log
 from gateway.record.report import Level, Report
 from gateway.record.scraped import BadHistory, history_claims, history_url
+from gateway.record.seals import WITHHELD, Redactor, Why, Withheld
 from gateway.record.signer import PUBLIC_FILE, NoteSigner
 from gateway.record.tlogproof import check_proof, read_hashes
 from gateway.record.verify import Question, verify_folder, verify_log
@@ -24,6 +27,8 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Contradiction",
+    "Control",
+    "Keyring",
     "Level",
     "Log",
     "LogReader",
@@ -39,7 +44,12 @@ __all__ = [
     "Question",
     "ReceiptText",
     "Record",
+    "Redactor",
     "Report",
+    "WITHHELD",
+    "Why",
+    "Withheld",
+    "append_record",
     "check_consistency",
     "check_proof",
     "connect_log",

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.call import Blob, Receipt
-from gateway.canonical import JsonError, dumps_in_order, loads_trusted
+from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
 from gateway.errors import Refusal
 from gateway.record.entry import Entry
-from gateway.record.frames import Frames, Sent
+from gateway.record.frames import BLOB, PAYLOAD, Frames, Sent
 from gateway.record.line import HEAD_MEMBERS, KIND, REST_BYTES_MAX
 from gateway.record.log import OUTCOMES
+from gateway.record.payload import row_of
 from gateway.record.recovery import closes_calls, opens_call
 
 OWN_KINDS = frozenset({"log.open", "log.close", "seg.open", "recover", "worker.open", "worker.close"})
@@ -87,5 +89,14 @@ def entry_of(sent: Sent, worker: Worker, batch: Batch, place: int) -> tuple[Entr
     entry.closes = () if entry.opens else closes_calls(kind[1], members)
     if not worker.open_calls.issuperset(entry.closes):
         return entry, "not the outcome of a call of this worker"
-    entry.blobs = tuple(Blob(side.name.decode("ascii", "replace"), side.data) for side in sent.sides)
-    return entry, ""
+    entry.blobs = tuple(Blob(side.name.decode("ascii", "replace"), side.data) for side in sent.sides if side.kind == BLOB)
+    entry.payload = b"".join([side.data for side in sent.sides if side.kind == PAYLOAD])
+    return entry, "" if _is_own_payload(entry.payload, members) else "its payload is not that of its call"
+
+
+def _is_own_payload(payload: bytes, members: Mapping[str, Json]) -> bool:
+    """Whether a payload is nothing, or one whole line for this very call: no worker may put a line in the place of another's."""
+    if not payload:
+        return True
+    row = row_of(payload[:-1])
+    return payload.endswith(b"\n") and payload.count(b"\n") == 1 and row is not None and row[0] == members.get("id") and members["k"] == "call"

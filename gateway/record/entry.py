@@ -14,12 +14,13 @@ State = Literal["ok", "full", "failed", "closed"]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """`rest` is the line behind `t`; `blobs` are stored before it. `outcome`: it may use the reserve. `opens`: it is a call that a result
+    """`rest` is the line behind `t`; `blobs` are stored before it, `payload` (a line of sealed arguments, or nothing) with it. `outcome`: it may use the reserve. `opens`: it is a call that a result
     must follow; `closes`: the calls whose outcome it states.
     """
 
     rest: bytes
     blobs: tuple[Blob, ...] = ()
+    payload: bytes = b""
     outcome: bool = False
     opens: bool = False
     closes: Sequence[int] = ()

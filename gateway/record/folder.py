@@ -1,6 +1,7 @@
 """The log's folder: what its files are called, and how a file or a name in it becomes durable.
 
-origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | torn/ | reserve | idx/
+origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | payload/<first n>.seal | keys.db | hold | control |
+torn/ | reserve | idx/
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from gateway.errors import Problem
 from gateway.record.note import NAME
 
+KEYS_FILE = "keys.db"
 SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
 
 
@@ -27,11 +29,18 @@ class LogFolder:
         self.checkpoints = path / "checkpoints"
         self.checkpoint = path / "checkpoint"
         self.objects = path / "objects"
+        self.payload = path / "payload"
+        self.keys = path / KEYS_FILE
+        self.hold = path / "hold"
         self.torn = path / "torn"
         self.reserve = path / "reserve"
 
     def segment(self, first: int) -> Path:
         return self.segments / f"{first:020d}.jsonl"
+
+    def payload_of(self, first: int) -> Path:
+        """The sealed arguments of the calls in a segment."""
+        return self.payload / f"{first:020d}.seal"
 
     def segment_list(self) -> list[tuple[int, Path]]:
         """Every segment with the n of its first record, in order. Other names are left alone."""
@@ -73,6 +82,12 @@ class LogFolder:
                 key="log.origin",
                 remedy="name another folder: an origin names its log for ever",
             )
+
+    def refuse_under_hold(self, what: str) -> None:
+        """Raises Problem while the file `hold` is there: somebody has ordered that nothing of this log be destroyed."""
+        if self.hold.exists():
+            remedy = "whoever ordered it removes the file; what is in it says who"
+            raise Problem("log_hold", f"the log is under a legal hold, so {what} is refused", file=str(self.hold), remedy=remedy)
 
     def lock(self) -> int:
         """Become the one writer until the returned descriptor is closed. Raises Problem when another process is."""

@@ -19,8 +19,8 @@ from gateway.record.objects import OBJECT_BYTES_MAX
 
 MAGIC = b"portreeve-log-writer/1\n"
 HELLO, WELCOME, FAREWELL, BATCH, ACK, STATUS = range(1, 7)
-BLOB = 1
-"""Kind of a side object: an object of the log under its digest."""
+BLOB, PAYLOAD = 1, 2
+"""Kinds of a side object: an object of the log under its digest; the sealed arguments of the record, without a name."""
 FRAME_BYTES_MAX = OBJECT_BYTES_MAX + 1024 * 1024
 ENTRIES_MAX = 4_096
 SIDES_MAX = 64
@@ -128,7 +128,7 @@ def read_batch(payload: bytes) -> list[Sent]:
 
 def _read_side(cut: _Cut) -> Side:
     kind, name, data = cut.take(_SIDE)
-    if kind != BLOB or name > NAME_BYTES_MAX or data > OBJECT_BYTES_MAX:
+    if kind not in {BLOB, PAYLOAD} or name > NAME_BYTES_MAX or data > OBJECT_BYTES_MAX:
         raise BadFrame("a side object beyond its limits")
     return Side(kind, cut.bytes(name), cut.bytes(data))
 

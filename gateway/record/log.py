@@ -139,9 +139,12 @@ class Log:
         """Why the state is `failed`; empty otherwise. For operators, not for agents."""
         return self._scribe.failure
 
-    def append(self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = (), lazily: bool = False) -> asyncio.Future[Receipt]:
-        """Queue a record; the future resolves when it is durable. `blobs` are stored before it. `lazily`: nobody waits for it, so it may wait
-        LINGER_S for another append and share its commit; the order of records is the order of appends all the same.
+    def append(
+        self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = (), payload: bytes = b"", lazily: bool = False
+    ) -> asyncio.Future[Receipt]:
+        """Queue a record; the future resolves when it is durable. `blobs` are stored before it, `payload` (a line of sealed arguments, or
+        nothing) with it. `lazily`: nobody waits for it, so it may wait LINGER_S for another append and share its commit; the order of records
+        is the order of appends all the same.
 
         The future raises Refusal: `log_unavailable` when the record cannot be durable, `body_too_large` when it does not fit in a line.
         Raises nothing itself but ValueError for a kind or body that no caller may use. A call whose future is cancelled, or has waited for
@@ -159,7 +162,7 @@ class Log:
         opens = kind == "call" and opens_call(kind, body)
         closes = () if kind == "call" else closes_calls(kind, body)
         deadline = loop.time() + self._settings.append_timeout_s
-        item = Pending(rest, blobs, outcome, opens, closes, future=future, deadline=deadline, call_id=body.get("id"))
+        item = Pending(rest, blobs, payload, outcome, opens, closes, future=future, deadline=deadline, call_id=body.get("id"))
         self._pending += 1
         self._waiting.append(item)
         self._held.append(item)

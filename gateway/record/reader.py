@@ -8,11 +8,15 @@ from pathlib import Path
 
 from gateway.canonical import Json
 from gateway.errors import Problem
+from gateway.logmode import REDACTED
 from gateway.record.folder import LogFolder
+from gateway.record.keyring import Keyring
 from gateway.record.line import LINE_BYTES_MAX, Record, record_of
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.objects import read_object
+from gateway.record.payload import PayloadReader
 from gateway.record.recovery import closes_calls, opens_call
+from gateway.record.seals import Unsealer, Withheld
 
 CHUNK_BYTES = 1 << 17
 """Small enough that its lines are still in the processor's cache when they are hashed and parsed: 1 MiB takes half as long again."""
@@ -49,11 +53,13 @@ def lines_of(path: Path, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
 
 
 class LogReader:
-    """A log's folder, read only. It judges nothing: `verify_folder` does."""
+    """A log's folder, read only. It judges nothing: `verify_folder` does. `keys` is the folder of the key that unwraps sealed inputs, if at hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: Path | None = None) -> None:
         self.folder = LogFolder(folder)
         self.origin = self.folder.origin()
+        self._keys = keys
+        self._opened: Unsealer | None = None
 
     def records(self, start: int = 0) -> Iterator[Record]:
         """Records from `start` on, as far as they stand whole. Raises BrokenLine for a line that is no record."""
@@ -76,10 +82,24 @@ class LogReader:
             break
         raise Problem("log_no_record", f"the log has no record {n}", file=str(self.folder.path), remedy="`portreeve log tail` shows the newest")
 
-    def decision(self, record: Record) -> Mapping[str, Json] | None:
-        """What a `call` record says of its decision, with all inputs; None for a record of another kind, or one that policy was not asked for."""
+    def decision(self, record: Record) -> Mapping[str, Json] | Withheld | None:
+        """What a `call` record says of its decision, with all inputs, sealed ones in clear; None for a record of another kind, or one that policy
+        was not asked for. Withheld when the inputs cannot be had. Raises BrokenLine when sealed inputs are not those that were recorded.
+        """
         authz = record.body.get("authz") if record.kind == "call" else None
-        return authz if isinstance(authz, Mapping) else None
+        if not isinstance(authz, Mapping):
+            return None
+        if REDACTED not in authz:
+            return authz
+        first = max((first for first, _ in self.folder.segment_list() if first <= record.n), default=0)
+        return self._unsealer.open(authz, str(record.body.get("id")), first)
+
+    @property
+    def _unsealer(self) -> Unsealer:
+        """Opened when a record is met that needs it: most logs hold nothing sealed."""
+        if self._opened is None:
+            self._opened = Unsealer(Keyring.for_reading(self.folder, self.origin, self._keys), PayloadReader(self.folder), self.origin)
+        return self._opened
 
     def outcome(self, call: Record) -> Record | None:
         """The record that says what came of an allowed call; None when there is none yet, or nothing to come."""

@@ -12,7 +12,7 @@ from gateway.errors import Problem, Refusal
 from gateway.record import frames
 from gateway.record.arrival import STAMPED_REST_BYTES_MAX
 from gateway.record.entry import Answered, Entry, State
-from gateway.record.frames import BLOB, BadFrame, Frames, Sent, Side, Status
+from gateway.record.frames import BLOB, PAYLOAD, BadFrame, Frames, Sent, Side, Status
 from gateway.record.log import Log, open_log
 from gateway.record.objects import KNOWN_MAX
 from gateway.record.signer import NoteSigner
@@ -186,9 +186,10 @@ class SocketScribe(asyncio.Protocol):
 
     def _as_sent(self, entry: Entry) -> Sent:
         """Objects that the writer has acknowledged once are not sent again."""
-        if not entry.blobs:
-            return Sent(entry.rest)
-        return Sent(entry.rest, tuple(Side(BLOB, blob.digest.encode(), blob.data) for blob in entry.blobs if blob.digest not in self._known))
+        sides = [Side(BLOB, blob.digest.encode(), blob.data) for blob in entry.blobs if blob.digest not in self._known]
+        if entry.payload:
+            sides.append(Side(PAYLOAD, b"", entry.payload))
+        return Sent(entry.rest, tuple(sides))
 
     def _remember(self, entry: Entry) -> None:
         if len(self._known) >= KNOWN_MAX:
@@ -205,6 +206,6 @@ def _parts(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             yield part
             part, size = [], 0
         part.append(entry)
-        size += len(entry.rest) + sum(len(blob.data) for blob in entry.blobs)
+        size += len(entry.rest) + len(entry.payload) + sum(len(blob.data) for blob in entry.blobs)
     if part:
         yield part

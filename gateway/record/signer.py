@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 
 from gateway.errors import Problem
+from gateway.record.keyfile import create_once, read_private
 from gateway.record.note import NoteKey, signed_note
 
 PRIVATE_FILE = "log.key"
@@ -62,32 +60,11 @@ class NoteSigner:
 
 
 def _create(path: Path) -> None:
-    """Make the key under a name of its own, then link it: of two processes that start together, one wins and both use its key."""
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, pem)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(own, path)
-    except FileExistsError:
-        pass
-    finally:
-        own.unlink()
+    create_once(path, Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _read(path: Path) -> Ed25519PrivateKey:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_IMODE(mode) & 0o077:  # asked of the open file, so it cannot be swapped in between
-            raise Problem("log_key", "others than its owner can read the log's signing key", file=str(path), remedy=f"chmod 600 {path}")
-        pem = os.read(descriptor, 65_536)
-    finally:
-        os.close(descriptor)
+    pem = read_private(path, "the log's signing key")
     try:
         private = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -18,6 +18,7 @@ from gateway.record.folder import LogFolder
 from gateway.record.line import genesis, line_of, rest_of
 from gateway.record.notary import Notary
 from gateway.record.objects import ObjectBroken, ObjectMissing, Objects
+from gateway.record.payload import Payloads
 from gateway.record.recovery import Standing, closes_calls
 from gateway.record.reserve import LOOK_INTERVAL_S, Reserve
 from gateway.record.segment import Segment
@@ -41,6 +42,7 @@ class Writer:
         self._notary = notary
         self._disk = disk
         self._objects = Objects(folder.objects)
+        self._payloads = Payloads(folder, disk)
         self._reserve = Reserve(folder, settings, disk)
         found = standing or Standing(Frontier(), genesis(settings.origin))
         self.tree = found.tree  # replaced, never changed in place: other threads read it
@@ -87,6 +89,7 @@ class Writer:
     def close(self) -> None:
         """Let go of the files; `run` does it by itself."""
         self._segment.close()
+        self._payloads.close()
         self._notary.close()
 
     def _turn(self, source: Source) -> bool:
@@ -174,7 +177,7 @@ class Writer:
             lines.append(line)
             answered.append((item, Receipt(origin, n, prev.hex())))
         lines.append(b"")
-        if not self._store(b"\n".join(lines)):
+        if not self._store(b"\n".join(lines), b"".join([item.payload for item in batch])):
             return False
         self.tree, self._prev, self._t = tree, prev, t
         for at, item in enumerate(batch, tree.size - len(batch)):
@@ -187,16 +190,24 @@ class Writer:
         self._deliver(answered)
         return True
 
-    def _store(self, data: bytes) -> bool:
-        """Write and sync. False, with the file as it was, when there is no room; any other OSError is final."""
+    def _store(self, data: bytes, payload: bytes = b"") -> bool:
+        """Write and sync. False, with the files as they were, when there is no room; any other OSError is final."""
         try:
+            if payload:
+                self._payloads.write(self._segment.first, payload)
             self._segment.write(data)
         except OSError as error:
             self._segment.cut()
+            if payload:
+                self._payloads.cut()
             if error.errno not in FULL:
                 raise
             return False
+        beside = self._payloads.sync() if payload else None
         self._segment.sync(len(data))
+        if beside is not None:
+            beside.result()
+            self._payloads.settle()
         return True
 
     def _is_old(self) -> bool:

@@ -12,6 +12,7 @@ from gateway.errors import Problem, Problems
 from gateway.tools.document import read_document
 from gateway.tools.findings import Findings
 from gateway.tools.inline import inline_document
+from gateway.tools.logged import undeclared_rules
 from gateway.tools.openapi import OperationReader
 from gateway.tools.plan import EFFECTS
 from gateway.tools.tool import Tool
@@ -80,7 +81,14 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
             findings.problems.append(_problem(tool, "contract_effect", key, f"{name[:64]!r} {message}", "correct the name, or remove it"))
     if findings.problems:
         raise Problems(findings.problems)
-    return Tool(tool, Blob.of(document.raw), reader.plans, reader.routes, tuple(findings.notes))
+    return Tool(
+        tool,
+        Blob.of(document.raw),
+        reader.plans,
+        reader.routes,
+        tuple(findings.notes),
+        undeclared_rules(plan.operation for plan in reader.plans.values()),
+    )
 
 
 def _problem(tool: ToolSettings, code: str, key: str, message: str, remedy: str) -> Problem:

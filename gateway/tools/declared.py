@@ -11,6 +11,7 @@ from gateway.tools.dialect import SchemaReader
 from gateway.tools.document import Place
 from gateway.tools.fields import is_never
 from gateway.tools.findings import Findings, Unsupported
+from gateway.tools.logged import MARK, stricter
 from gateway.tools.parameters import Parameter, Scalar
 from gateway.tools.plan import OPAQUE, BodyPlan
 
@@ -20,7 +21,7 @@ _PLACES: dict[str, Literal["path", "query", "header"]] = {"path": "path", "query
 _ORDER = ("path", "query", "header")
 # OpenAPI 3.0.3, Parameter Object: a header parameter of these names is ignored.
 _IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
-_FLAT = frozenset({"type", "properties", "required", "description", "additionalProperties"})
+_FLAT = frozenset({"type", "properties", "required", "description", "additionalProperties", MARK})
 
 
 @dataclass(slots=True)
@@ -150,7 +151,8 @@ class ArgumentReader:
 
     def _flatten(self, schema: Mapping[str, Json], arguments: Arguments, *, required: bool) -> tuple[str, ...]:
         """Make the members of an object arguments; returns those that only an existing body must have."""
-        arguments.properties.update(schema.get("properties", {}))
+        mark = {MARK: schema[MARK]} if MARK in schema else {}  # the object itself is no argument any more; all of its members are
+        arguments.properties.update({name: stricter(mark, value) for name, value in schema.get("properties", {}).items()})
         if required:
             arguments.required += schema.get("required", [])
             return ()

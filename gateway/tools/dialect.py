@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from gateway.canonical import Json
 from gateway.tools.document import Place
 from gateway.tools.findings import Findings, Unsupported
+from gateway.tools.logged import MARK
 
 NODES_MAX = 5_000
 DEPTH_MAX = 64
@@ -39,6 +40,7 @@ _COPIED = frozenset(
         "minContains",
         "maxContains",
         "description",
+        MARK,
     ]
 )
 _DROPPED = frozenset(

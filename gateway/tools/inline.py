@@ -12,6 +12,7 @@ from gateway.canonical import Json, JsonError, dumps
 from gateway.config.model import InlineOperation, ToolSettings
 from gateway.errors import Problem
 from gateway.tools.document import Document, Place
+from gateway.tools.logged import MARK
 
 
 def inline_document(tool: ToolSettings) -> Document:
@@ -40,6 +41,7 @@ def _operation(operation: InlineOperation) -> dict[str, Json]:
         "operationId": operation.name,
         "x-portreeve-effect": operation.effect,
         "x-portreeve-facts": dict(operation.facts),
+        MARK: dict(operation.log),
         "parameters": [_parameter(operation, name, schema) for name, schema in operation.parameters.items()],
     }
     named = set(operation.parameters)

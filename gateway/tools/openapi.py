@@ -19,13 +19,14 @@ from gateway.tools.declared import ArgumentReader, Arguments, kinds_of
 from gateway.tools.dialect import SchemaReader
 from gateway.tools.document import Place
 from gateway.tools.findings import Findings, Unsupported
+from gateway.tools.logged import MARK, log_rules
 from gateway.tools.plan import EFFECTS, METHODS, OPAQUE, UNMAPPED, LeftOut, Plan, effect_of
 from gateway.tools.routes import AmbiguousError, Routes, literal
 from gateway.tools.schema import SchemaError, compile_check
 from gateway.tools.spots import spot
 
 NAME_CHARACTERS_MAX = 128
-_OURS = frozenset({"x-portreeve-effect", "x-portreeve-facts", OPAQUE})
+_OURS = frozenset({"x-portreeve-effect", "x-portreeve-facts", MARK, OPAQUE})
 _ITEM_OTHERS = frozenset({"parameters", "summary", "description", "servers"})
 
 
@@ -176,7 +177,9 @@ class OperationReader:
             raise self.findings.problem(
                 "contract_schema", f"{name}: {fault}", place, "write a pattern or keyword that the gateway can check"
             ) from fault
-        operation = Operation(self._tool, name, declared.method, declared.template, effect, schema, self._facts(declared, schema))
+        facts = self._facts(declared, schema)
+        rules = log_rules(self.findings, value.get(MARK, {}), (*place, MARK), schema["properties"])
+        operation = Operation(self._tool, name, declared.method, declared.template, effect, schema, facts, rules)
         path = tuple(arguments.path[n] for n in declared.names)
         return Plan(operation, declared.segments, path, arguments.query, arguments.headers, arguments.body, check)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gateway.call import Blob, Effect, Invocation, Operation, ToolCall
 from gateway.config.model import ToolSettings
 from gateway.errors import Problem
+from gateway.logmode import LogRule
 from gateway.tools.bind import bind_plan
 from gateway.tools.plan import UNMAPPED, Plan, effect_of
 from gateway.tools.routes import Routes
@@ -24,6 +25,7 @@ class Tool:
     """`contract` is None for a tool without one; `plans` are the declared operations by name, `routes` the same by path.
 
     `notes` say what was left out of the contract because calls to it cannot be held to it exactly.
+    `undeclared_log` is how the log holds paths that no operation declares.
     """
 
     settings: ToolSettings
@@ -31,6 +33,7 @@ class Tool:
     plans: Mapping[str, Plan] = field(default_factory=dict)
     routes: Routes = field(default_factory=Routes)
     notes: tuple[Problem, ...] = ()
+    undeclared_log: tuple[LogRule, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,8 +67,13 @@ class Tool:
         plan, raw = found
         return await bind_plan(plan, raw, call, slash=self.settings.path_encoded_slash, body_bytes_max=body_bytes_max)
 
+    def operation_at(self, method: str, path: str) -> Operation:
+        """The operation that a call of this path is one of, whether or not its arguments keep to the contract."""
+        found = self.routes.match(method, path)
+        return found[0].operation if found else self._undeclared(method)
+
     def _undeclared(self, method: str) -> Operation:
         if self.contract is not None:
-            return Operation(self.name, UNMAPPED, method, ANY_PATH, effect_of(method))
+            return Operation(self.name, UNMAPPED, method, ANY_PATH, effect_of(method), log=self.undeclared_log)
         effect = _GENERIC.get(method, "destructive")
         return Operation(self.name, effect, method, ANY_PATH, effect)

@@ -100,7 +100,7 @@ lines") {read}
         (8, "annotation_misplaced"),
         (9, "annotation_malformed"),
         (10, "annotation_malformed"),
-        (11, "annotation_unsupported"),
+        (11, "unknown_argument"),
         (12, "annotation_malformed"),
     ]
 

@@ -8,7 +8,9 @@ import pytest
 
 from gateway.call import Blob
 from gateway.errors import Refusal
+from gateway.record.folder import LogFolder
 from gateway.record.line import LINE_BYTES_MAX, record_of
+from gateway.record.payload import PayloadReader, payload_line
 from gateway.record.remote import connect_log
 from tests.record import world
 from tests.record.disks import BrokenDisk, FailingLate, HangingDisk, SmallDisk, StutteringDisk
@@ -277,3 +279,11 @@ async def test_a_log_that_stands_still_is_signed_by_itself(opened, tmp_path):
         assert report.ok
         assert report.unsigned == 0
         assert log.head == (log.size, world.root(tmp_path, log.size))
+        assert log.root == world.root(tmp_path, log.size)
+
+
+async def test_sealed_arguments_come_to_the_disk_with_their_record(opened, tmp_path):
+    async with opened(tmp_path) as log:
+        await asyncio.gather(*[log.append("call", plain(n), payload=payload_line(f"call-{n}", "a" * 16, {"/x": b"sealed"})) for n in range(30)])
+        reader = PayloadReader(LogFolder(tmp_path / "log"))
+        assert all(reader.find(0, f"call-{n}") for n in range(30))

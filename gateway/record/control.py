@@ -1,0 +1,144 @@
+"""How a command of the operator reaches the log of a running gateway: one line of JSON each way over a socket in the log's folder.
+
+Only the gateway's own user (and root) is answered, as the kernel names the peer; the record that is written says who it was. While no gateway
+runs, a command opens the log itself: the folder's lock lets only one of the two be the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from gateway.call import Receipt
+from gateway.canonical import Json, JsonError, dumps, loads
+from gateway.config.model import LogSettings
+from gateway.errors import Problem, Refusal
+from gateway.record.log import Log
+from gateway.record.remote import reach_log
+
+SOCKET = "control"
+LINE_BYTES_MAX = 65_536
+TIMEOUT_S = 30.0
+KINDS = frozenset({"erase", "prune"})
+"""What a command may have written. Everything else is said by the gateway itself."""
+
+
+class Control:
+    """Answers commands for as long as the log is open. `noticed` is called before a record is written, with its kind."""
+
+    def __init__(self, log: Log, noticed: Callable[[str], None]) -> None:
+        self._log = log
+        self._noticed = noticed
+        self._server: asyncio.Server | None = None
+        self._path = Path()
+
+    async def open(self, folder: Path) -> None:
+        """Listen in the log's folder, of which the caller MUST be the writer. Raises Problem."""
+        self._path = folder / SOCKET
+        try:
+            with _short(folder) as place:
+                self._server = await asyncio.start_unix_server(self._serve, place, limit=LINE_BYTES_MAX)
+            self._path.chmod(0o600)
+        except OSError as error:
+            remedy = "keep the log on a file system of this machine"
+            raise Problem("log_control", f"no socket can be made here: {error.strerror}", file=str(folder), remedy=remedy) from error
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._answer(await reader.readline(), _peer_of(writer.get_extra_info("socket")))
+                writer.write(dumps(answer) + b"\n")
+                await writer.drain()
+        except (OSError, ValueError, TimeoutError):
+            pass  # a peer that sends no line, or does not read the answer, gets none
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes, uid: int) -> dict[str, Json]:
+        if uid not in {os.geteuid(), 0}:
+            return {"error": "only the gateway's own user may do this"}
+        try:
+            asked = loads(line)
+            kind, body = asked["append"], asked["body"]
+            if kind not in KINDS or not isinstance(body, dict):
+                return {"error": f"a command cannot write a record of the kind {str(kind)[:32]!r}"}
+            self._noticed(kind)
+            receipt = await self._log.append(kind, {**body, "by": f"uid:{uid}"})
+        except (JsonError, KeyError, TypeError, ValueError):
+            return {"error": "this is no request"}
+        except Refusal as refusal:
+            return {"error": refusal.reason}
+        return {"n": receipt.n, "leaf": receipt.leaf}
+
+
+def append_record(settings: LogSettings, keys: Path, kind: str, body: Mapping[str, Json]) -> Receipt:
+    """Have a record written: by the log's writer process where it has one, by the running gateway, or by this process when none runs. Returns when it is durable. Raises Problem."""
+    connection = _connect(settings.folder) if settings.socket is None else None
+    if connection is None:
+        return asyncio.run(_append(settings, keys, kind, body))
+    with connection:
+        answer = _ask(connection, {"append": kind, "body": dict(body)}, settings.folder)
+    if "error" in answer:
+        raise Problem("log_refused", f"the running gateway did not write the record: {answer['error']}", file=str(settings.folder))
+    return Receipt(settings.origin, answer["n"], answer["leaf"])
+
+
+async def _append(settings: LogSettings, keys: Path, kind: str, body: Mapping[str, Json]) -> Receipt:
+    log = await reach_log(settings, keys, on_fatal=lambda: None)
+    try:
+        return await log.append(kind, {**body, "by": f"uid:{os.geteuid()}"})
+    except Refusal as refusal:
+        raise Problem("log_unavailable", refusal.reason, file=str(settings.folder), remedy="free space on the log's disk") from refusal
+    finally:
+        await log.close()
+
+
+def _connect(folder: Path) -> socket.socket | None:
+    """A connection to the gateway that has the log open; None when there is none."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(TIMEOUT_S)
+    try:
+        with _short(folder) as place:
+            connection.connect(place)
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _ask(connection: socket.socket, request: Mapping[str, Json], folder: Path) -> dict[str, Json]:
+    try:
+        connection.sendall(dumps(request) + b"\n")
+        with connection.makefile("rb") as stream:
+            found: Json = loads(stream.readline(LINE_BYTES_MAX))
+    except (OSError, JsonError) as error:
+        raise Problem(
+            "log_refused", "the running gateway gave no answer", file=str(folder), remedy="see its standard error, and try again"
+        ) from error
+    return dict(found)
+
+
+@contextlib.contextmanager
+def _short(folder: Path) -> Iterator[str]:
+    """The socket's path by a descriptor of its folder: the kernel takes at most 107 bytes, and a folder's path may be longer."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+    finally:
+        os.close(descriptor)
+
+
+def _peer_of(connection: socket.socket) -> int:
+    """The user at the other end (SO_PEERCRED)."""
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
