@@ -23,6 +23,7 @@ from gateway.cli.log_place import (
     stop,
 )
 from gateway.cli.log_prove import check_proof_file, check_receipt, consistency, prove
+from gateway.cli.log_query import index, open_calls, query
 from gateway.cli.log_replay import replay
 from gateway.cli.log_verify import verify
 from gateway.cli.log_view import decision_story, summary_line
@@ -33,9 +34,15 @@ from gateway.record import Record
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
+<<<<<<< HEAD
 for _command in (verify, replay, writer, prove, check_receipt, consistency, erase):
+=======
+for _command in (verify, query, replay, writer, prove, check_receipt, consistency):
+>>>>>>> 4aaa11b (log query and log open: calls found by an index made from the log, equal to reading it)
     app.command()(_command)
+app.command("open")(open_calls)
 app.command("check-proof")(check_proof_file)
+app.add_typer(index, name="index")
 
 
 @app.command()

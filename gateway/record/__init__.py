@@ -1,7 +1,9 @@
 """Step five: the decision log. Write with `reach_log`, read with `LogReader`, judge with `verify_folder`."""
 
+from gateway.record.calls import Call, Query, scan_calls
 from gateway.record.claims import Claim, Contradiction, contradiction
 from gateway.record.control import Control, append_record
+from gateway.record.index import CallIndex, IndexUnusable, count_calls, find_calls
 from gateway.record.keyring import Keyring
 from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.log import OUTCOMES, Log, open_log
@@ -21,6 +23,13 @@ from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
     "BadHistory",
+    "Call",
+    "CallIndex",
+    "IndexUnusable",
+    "Query",
+    "count_calls",
+    "find_calls",
+    "scan_calls",
     "BadNote",
     "BadProof",
     "BrokenLine",
