@@ -34,12 +34,9 @@ from gateway.record import Record
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
-<<<<<<< HEAD
 for _command in (verify, replay, writer, prove, check_receipt, consistency, erase):
-=======
-for _command in (verify, query, replay, writer, prove, check_receipt, consistency):
->>>>>>> 4aaa11b (log query and log open: calls found by an index made from the log, equal to reading it)
     app.command()(_command)
+app.command()(query)
 app.command("open")(open_calls)
 app.command("check-proof")(check_proof_file)
 app.add_typer(index, name="index")
