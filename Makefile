@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-policy bench-log lock clean
+.PHONY: help demo test lint bench bench-policy bench-reload bench-log lock clean
 
 help:  ## Show the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ lint: $(VENV)/.dev  ## Format and fix what can be fixed by itself
 bench: $(VENV)/.bench  ## Measure the gateway beside Envoy, a plain proxy and no proxy at all
 	@$(BIN)/python -m tests.benchmarks.gateway
 
-bench-policy: $(VENV)/.dev  ## Measure decisions at 1 to 10,000 policies, and replay
+bench-policy: $(VENV)/.dev  ## Measure decisions at 1 to 10,000 policies and agents, and replay
 	@$(BIN)/python -m tests.benchmarks.policy
+
+bench-reload: $(VENV)/.dev  ## Measure how long a reload of 1,000 policies keeps calls waiting
+	@$(BIN)/python -m tests.benchmarks.reload
 
 bench-log: $(VENV)/.dev  ## Measure the decision log: appends, verify, restart
 	@$(BIN)/python -m tests.benchmarks.log

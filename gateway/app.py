@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import gc
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway import __version__
-from gateway.authorize import Bundle, load_bundle
-from gateway.call import Blob
-from gateway.canonical import Json, dumps
+from gateway.canonical import Json
 from gateway.config.load import load
 from gateway.config.model import Settings
 from gateway.doors.access import access_routes
@@ -28,65 +25,20 @@ from gateway.doors.server import Server, serve
 from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
-from gateway.identify import SigningKeys, Verifier
-from gateway.identities import load_identities
-from gateway.inject import Credentials
-from gateway.metrics import LogHead, Metrics
+from gateway.loading import announce, audience, faults_of, load_beside, load_state, settle
+from gateway.metrics import LogHead, Metrics, ReloadResult
 from gateway.pipeline import Pipeline, State
-from gateway.record import Control, Log, Redactor, reach_log
+from gateway.record import Control, Redactor, reach_log
 from gateway.refusals import RefusalSummary
-from gateway.shadowing import load_candidate
-from gateway.tools.catalogue import Catalogue
 from gateway.watch import Print, changes, folders_of, print_of
 from gateway.worker import Share, ask, bound, tell
 
 Report = Callable[[str], None]
-GC_YOUNG_MAX = 10_000
-"""A call makes some hundred objects and no cycles: looking for cycles every 700 objects costs two percent for nothing."""
-
-
-def load_state(settings: Settings) -> State:
-    """Load everything that a reload may change. Blocking and pure but for reading files. Raises Problems with all that was found."""
-    keys = SigningKeys.open(settings.keys)
-    identities = load_identities(settings.identities)
-    catalogue = Catalogue.load(settings)
-    bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
-    candidate = load_candidate(settings, catalogue, identities)
-    parts: dict[str, Json] = {
-        "config": settings.digest,
-        "contracts": catalogue.digest,
-        "identities": identities.digest,
-        "keys": Blob.of(dumps([keys.kid, *sorted(keys.public)])).digest,
-        "policies": bundle.policies.digest,
-        "schema": bundle.schema.digest,
-        "engine": bundle.engine,
-    }
-    if candidate and candidate.bundle:
-        parts["candidate"] = candidate.bundle.digest
-    return State(
-        settings=settings,
-        catalogue=catalogue,
-        verifier=Verifier(
-            identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=settings.limits.token_cache_entries_max
-        ),
-        bundle=bundle,
-        credentials=Credentials.load(settings),
-        keys=keys,
-        digest=Blob.of(dumps(parts)).digest,
-        parts=parts,
-        agents=len(identities.agents),
-        candidate=candidate,
-    )
 
 
 def _settings(folder: Path, share: Share | None) -> Settings:
     settings = load(folder)
     return share.of(settings) if share else settings
-
-
-def audience(settings: Settings) -> str:
-    """The one audience of this gateway's tool tokens (RFC 8707 resource)."""
-    return settings.url + "/tools"
 
 
 class Gateway:
@@ -112,12 +64,14 @@ class Gateway:
         """Load the deployment in `folder`, open its log and its listeners, or do one worker's share. Raises Problems; then nothing was left open."""
         settings = _settings(folder, share)
         seen = print_of(folders_of(settings))
+        began = time.perf_counter()
         state = await asyncio.to_thread(load_state, settings)
+        took_s = time.perf_counter() - began
         fatal = asyncio.Event()
         log = await reach_log(settings.log, settings.keys, on_fatal=fatal.set)
         try:
             redactor = Redactor.open(settings.log, settings.keys)
-            await _announce(log, state)
+            await announce(log, state)
         except (Problem, Refusal) as error:
             await log.close()
             if isinstance(error, Problem):
@@ -143,6 +97,7 @@ class Gateway:
             expired=lambda: len(gateway.expired()),
         )
         gateway._loaded(state)
+        metrics.policies_reloaded("ok", at_s=time.time(), took_s=took_s)
         try:
             await gateway._listen()
         except (Problem, OSError) as error:
@@ -151,9 +106,7 @@ class Gateway:
                 raise
             raise Problems([Problem("address_in_use", f"cannot listen: {error.strerror}", key="listen", remedy="choose a free address")]) from error
         gateway._watcher = asyncio.create_task(gateway._watch(seen))
-        gc.collect()
-        gc.freeze()  # what was loaded lives as long as the process: the collector need not walk it on every pass
-        gc.set_threshold(GC_YOUNG_MAX, 20, 20)
+        settle()
         return gateway
 
     async def _listen(self) -> None:
@@ -204,7 +157,7 @@ class Gateway:
             "problems": problems,
             "reload": {"failing": bool(self.failing), "problems": self.failing},
             "expired": list(self.expired()),
-            "candidate": {"failing": bool(_faults(state)), "problems": list(_faults(state))},
+            "candidate": {"failing": bool(faults_of(state)), "problems": list(faults_of(state))},
             "state": {"digest": state.digest, **state.parts, "tools": len(state.settings.tools), "agents": state.agents},
             "log": {"origin": log.origin, "size": log.size, "state": log.state},
             "breakers": dict(self.pipeline.upstreams.breakers()),
@@ -218,44 +171,50 @@ class Gateway:
     async def reload(self) -> bool:
         """Load what is on disk and put it in force. False when it does not load: then nothing changed."""
         async with self._reloading:
-            try:
-                settings = await asyncio.to_thread(_settings, self.settings.folder, self.share)
-                state = await asyncio.to_thread(load_state, settings)
-                if state.digest == self.pipeline.state.digest and _faults(state) == _faults(self.pipeline.state) and not self.failing:
-                    return True
-                await _announce(self.pipeline.log, state)
-            except Problems as problems:
-                return self._keep([str(p) for p in problems.problems])
-            except Refusal as refusal:
-                return self._keep([str(refusal)])
-            if (settings.agents, settings.admin, settings.log, settings.limits) != (
-                self.settings.agents,
-                self.settings.admin,
-                self.settings.log,
-                self.settings.limits,
-            ):
-                self._report("changed [listen], [log] or [limits] take effect after a restart")
-            await self.pipeline.upstreams.replace(settings.tools)
-            self.pipeline.state = state
-            self._loaded(state)
-            self._report(f"reloaded: {state.bundle.policy_count} policies, {len(settings.tools)} tools, {state.agents} agents")
-            return True
+            began = time.perf_counter()
+            result = await self._reload()
+            self.pipeline.metrics.policies_reloaded(result, at_s=time.time(), took_s=time.perf_counter() - began)
+            return result != "failed"
 
-    def _keep(self, problems: list[str]) -> bool:
+    async def _reload(self) -> ReloadResult:
+        before = self.pipeline.state
+        try:
+            state = await load_beside(before, lambda: _settings(self.settings.folder, self.share))
+            if state.digest == before.digest and faults_of(state) == faults_of(before) and not self.failing:
+                return "unchanged"
+            await announce(self.pipeline.log, state)
+        except Problems as problems:
+            return self._keep([str(p) for p in problems.problems])
+        except Refusal as refusal:
+            return self._keep([str(refusal)])
+        settings, mine = state.settings, self.settings
+        if (settings.agents, settings.admin, settings.log, settings.limits) != (mine.agents, mine.admin, mine.log, mine.limits):
+            self._report("changed [listen], [log] or [limits] take effect after a restart")
+        await self.pipeline.upstreams.replace(settings.tools)
+        self.pipeline.state = state
+        self._loaded(state)
+        self._report(f"reloaded: {state.bundle.policy_count} policies, {len(settings.tools)} tools, {state.agents} agents")
+        return "unchanged" if state.bundle.digest == before.bundle.digest else "ok"
+
+    def _keep(self, problems: list[str]) -> ReloadResult:
         self.failing = problems
         self.pipeline.metrics.reload_failed()
         self._report("reload failed, the last good state stays in force:\n" + "\n".join(f"  {p}" for p in problems))
-        return False
+        return "failed"
 
     def _loaded(self, state: State) -> None:
         self.failing = []
-        faults = _faults(state)
+        faults = faults_of(state)
         self.pipeline.metrics.loaded(
             at_s=time.time(),
             policies=state.bundle.policy_count,
             tools=len(state.settings.tools),
             agents=state.agents,
             candidate_failing=bool(faults),
+        )
+        bundle = state.bundle
+        self.pipeline.metrics.policies_replaced(
+            {"policies": bundle.policies.digest, "schema": bundle.schema.digest, "engine": bundle.engine}, bundle.shadows
         )
         if faults:
             self._report("the candidate policies do not load; those in force do not depend on them:\n" + "\n".join(f"  {fault}" for fault in faults))
@@ -285,16 +244,3 @@ class Gateway:
             await self._admin.stop(0)
         if self._teller:
             self._teller.close()
-
-
-def _faults(state: State) -> tuple[str, ...]:
-    """Why the candidate does not load; empty where it does, or there is none."""
-    return state.candidate.problems if state.candidate else ()
-
-
-async def _announce(log: Log, state: State) -> None:
-    """Record what goes into force, before it does. The candidate is kept as well: `shadow` records name it."""
-    bundle: Bundle = state.bundle
-    candidate = state.candidate.bundle if state.candidate else None
-    blobs = (bundle.policies, bundle.schema, *((candidate.policies,) if candidate else ()))
-    await log.append("policy.load", {"state": state.digest, **state.parts}, blobs=blobs)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,6 +20,8 @@ STEPS = ("identify", "gather", "bind", "authorize", "record", "inject", "forward
 """In the order in which a call takes them."""
 TOTAL = "total"
 STEP_BUCKETS_S = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+RELOAD_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+ReloadResult = Literal["ok", "unchanged", "failed"]
 BREAKER_STATES = ("closed", "open", "half_open", "forced_open", "metrics_only")
 LOG_STATES = ("ok", "full", "failed", "closed")
 
@@ -112,6 +115,61 @@ class _Steps(Collector):
         yield family
 
 
+class _Policies(Collector):
+    """What the policies in force are, and which of their shadow policies would have decided otherwise. Only names of the bundle in force are shown."""
+
+    def __init__(self) -> None:
+        self.live: Mapping[str, str] = {}
+        self.shadows: dict[str, tuple[str, int]] = {}
+
+    def replace(self, live: Mapping[str, str], shadows: Mapping[str, str]) -> None:
+        """`live` are the digests by label; `shadows` say what each shadow policy would do. Counts of policies that stay go on."""
+        self.live = dict(live)
+        before = self.shadows
+        self.shadows = {name: (would, before[name][1] if before.get(name, ("", 0))[0] == would else 0) for name, would in shadows.items()}
+
+    def flipped(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.shadows:  # a call may end under the policies that it began with
+                would, count = self.shadows[name]
+                self.shadows[name] = (would, count + 1)
+
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+        info = GaugeMetricFamily("portreeve_policy_info", "1 for the policy bundle in force, by digest", labels=list(self.live))
+        if self.live:
+            info.add_metric(list(self.live.values()), 1)
+        yield info
+        flips = CounterMetricFamily(
+            "portreeve_policy_shadow_flips", "Calls that a shadow policy would have decided otherwise", labels=["policy", "would"]
+        )
+        for name, (would, count) in self.shadows.items():
+            flips.add_metric([name, would], count)
+        yield flips
+
+
+class _PolicyReloads:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._results = Counter("portreeve_policy_reload", "Times that policies were read, the first one included", ["result"], registry=registry)
+        self._took = Histogram(
+            "portreeve_policy_reload_seconds",
+            "How long it took to read, compile, validate and test them",
+            buckets=RELOAD_BUCKETS_S,
+            registry=registry,
+        )
+        self._success = Gauge(
+            "portreeve_policy_reload_success_timestamp_seconds", "When policies were last loaded without a fault", registry=registry
+        )
+        for result in get_args(ReloadResult):
+            self._results.labels(result)
+
+    def count(self, result: ReloadResult, *, at_s: float, took_s: float) -> None:
+        """The deployment was read: other policies went live, they are the same, or they stay because something does not load."""
+        self._results.labels(result).inc()
+        self._took.observe(took_s)
+        if result != "failed":
+            self._success.set(at_s)
+
+
 class Metrics:
     """The registry of one gateway. Nothing global: two gateways in one process do not share a count."""
 
@@ -157,7 +215,12 @@ class Metrics:
         Gauge("portreeve_workers", "Worker processes that serve calls", registry=self._registry).set(1)
         Counter("portreeve_worker_restarts", "Workers that ended by themselves and were started anew", registry=self._registry)
         self._live = _Live()
-        self._registry.register(self._live)
+        self._policy = _Policies()
+        for collector in (self._live, self._policy):
+            self._registry.register(collector)
+        self.shadow_flipped = self._policy.flipped
+        self.policies_replaced = self._policy.replace
+        self.policies_reloaded = _PolicyReloads(self._registry).count
         for result in ("ok", "failed"):
             self._reloads.labels(result)
 

@@ -159,6 +159,8 @@ class _Journey:
         marks.append(perf_counter())
         verdict = decide(state.bundle, invocation, identity, facts)
         self.basis = verdict.basis
+        if verdict.basis.shadow:
+            pipeline.metrics.shadow_flipped(verdict.basis.shadow)
         marks.append(perf_counter())
         if not isinstance(verdict, Permit):
             return await self.refused(refusal_of(verdict))

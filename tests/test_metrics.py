@@ -47,6 +47,37 @@ def test_a_failed_reload_shows_until_a_good_one():
     assert 'portreeve_reloads_total{result="failed"} 1.0' in text
 
 
+def test_reloads_of_policies_are_counted_timed_and_dated():
+    metrics = Metrics()
+    assert 'portreeve_policy_reload_total{result="failed"} 0.0' in metrics.text().decode()
+    metrics.policies_reloaded("ok", at_s=5.0, took_s=0.2)
+    metrics.policies_reloaded("failed", at_s=9.0, took_s=0.3)
+    text = metrics.text().decode()
+    assert 'portreeve_policy_reload_total{result="ok"} 1.0' in text
+    assert 'portreeve_policy_reload_total{result="failed"} 1.0' in text
+    assert "portreeve_policy_reload_success_timestamp_seconds 5.0" in text
+    assert "portreeve_policy_reload_seconds_sum 0.5" in text
+
+
+def test_flips_of_shadow_policies_are_counted_by_the_names_in_force_and_by_no_other():
+    metrics = Metrics()
+    metrics.policies_replaced({"policies": "sha256:1"}, {"stays": "deny", "goes": "allow"})
+    metrics.shadow_flipped(["stays", "goes", "never-heard-of"])
+    text = metrics.text().decode()
+    assert 'portreeve_policy_info{policies="sha256:1"} 1.0' in text
+    assert 'portreeve_policy_shadow_flips_total{policy="goes",would="allow"} 1.0' in text
+    assert "never-heard-of" not in text
+    metrics.policies_replaced({"policies": "sha256:2"}, {"stays": "deny", "comes": "deny"})
+    metrics.shadow_flipped(["stays", "goes"])
+    text = metrics.text().decode()
+    assert 'portreeve_policy_shadow_flips_total{policy="stays",would="deny"} 2.0' in text
+    assert 'portreeve_policy_shadow_flips_total{policy="comes",would="deny"} 0.0' in text
+    assert "goes" not in text
+    assert text.count("portreeve_policy_info{") == 1
+    metrics.policies_replaced({"policies": "sha256:2"}, {"stays": "allow"})
+    assert 'portreeve_policy_shadow_flips_total{policy="stays",would="allow"} 0.0' in metrics.text().decode()
+
+
 def test_two_gateways_in_one_process_do_not_share_a_count():
     one, other = Metrics(), Metrics()
     one.refused("denied")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,7 @@ from gateway.authorize.annotations import check as check_annotations
 from gateway.authorize.annotations import is_expired
 from gateway.authorize.compile import compile_policies
 from gateway.authorize.engine import ENGINE, Uid
-from gateway.authorize.library import Library, Seat, ancestors, parents_of
+from gateway.authorize.library import SHADOW_ERROR, Library, Seat, ancestors, parents_of
 from gateway.authorize.lint import WARNINGS
 from gateway.authorize.lint import check as check_meaning
 from gateway.authorize.plans import Plan, all_operations, plan
@@ -27,6 +28,8 @@ from gateway.identities import Identities
 
 POLICIES_MAX = 20_000
 SEATS_MAX = 2_048
+HOT_MAX = 512
+WARM_S = 5.0
 DECLARED = "schema.cedarschema"
 CASES = "cases"
 DEPLOYMENT = "gateway.toml"
@@ -63,6 +66,7 @@ class Bundle:
         self.has_shadow = any(policy.shadow for policy in library.policies)
         self._entities = entities
         self._place = lru_cache(maxsize=SEATS_MAX)(self._make_place)
+        self._hot: dict[tuple[str, str], None] = {}
 
     @property
     def agents(self) -> frozenset[str]:
@@ -76,6 +80,13 @@ class Bundle:
     def policy_count(self) -> int:
         return len(self.library.policies)
 
+    @property
+    def shadows(self) -> dict[str, str]:
+        """The shadow policies by @id, each with what it would turn a decision into; besides them the name for those that could not be evaluated."""
+        would = {"permit": "allow", "forbid": "deny"}
+        found = {policy.id: would[policy.effect] for policy in self.library.policies if policy.shadow}
+        return {**found, SHADOW_ERROR: "error"} if found else {}
+
     def expired(self, today: dt.date) -> tuple[str, ...]:
         """The policies past their `@expires` day, by @id."""
         return tuple(policy.id for policy in self.library.policies if is_expired(policy, today))
@@ -83,6 +94,19 @@ class Bundle:
     def seat(self, agent: str, action: str) -> Place | None:
         """Where this agent's calls of this action are decided. None when either is unknown."""
         return self._place(agent, action)
+
+    @property
+    def hot(self) -> tuple[tuple[str, str], ...]:
+        """Agents and actions for which this bundle has parsed policies, the newest last."""
+        return tuple(self._hot)
+
+    def warm(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Parse what decisions for these agents and actions need. Ends early when it takes longer than WARM_S."""
+        until = time.monotonic() + WARM_S
+        for agent, action in pairs:
+            if time.monotonic() > until:
+                return
+            self.seat(agent, action)
 
     def near(self, agent: str, action: str) -> tuple[Policy, ...]:
         """The policies whose scope this agent's calls of this action satisfy: what decides them, but for conditions."""
@@ -99,6 +123,9 @@ class Bundle:
         principal, plan = Uid("Agent", agent), self.plans.get(action)
         if plan is None or principal not in self._entities:
             return None
+        self._hot[agent, action] = None
+        if len(self._hot) > HOT_MAX:
+            del self._hot[next(iter(self._hot))]
         entities = Blob.of(dumps([*self._entities[principal], *self._entities[plan.resource]]))
         seat = self.library.seat(principal, plan.action, plan.resource, entities.data, projected=self.projected)
         return Place(plan, (str(principal), str(plan.action), str(plan.resource)), seat, entities)

@@ -18,7 +18,7 @@ REMEMBERED_MAX = 4_096
 REMEMBERED_CHARS_MAX = 1_024
 
 _NOTHING = Evaluation("deny", (), ())
-_SHADOW_ERROR = "gateway:shadow_error"
+SHADOW_ERROR = "gateway:shadow_error"
 """Stands among the shadow names when a shadow policy could not be evaluated. No @id can hold a colon."""
 
 
@@ -72,7 +72,7 @@ class Seat:
         if question is None or (not allowed and evaluation.reasons):
             return ()  # a permit turns no forbid round
         found = self._ask(question, context)
-        failed = (_SHADOW_ERROR,) if found.errors or found.decision == "none" else ()
+        failed = (SHADOW_ERROR,) if found.errors or found.decision == "none" else ()
         return tuple(sorted({*found.reasons, *failed}))
 
     def _ask(self, question: Question, context: Mapping[str, Json]) -> Evaluation:

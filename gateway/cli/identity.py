@@ -19,7 +19,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.app import audience
 from gateway.cli.output import plural, print_json, print_problems, print_table, problem_json
 from gateway.config.load import load
 from gateway.config.model import Settings
@@ -28,6 +27,7 @@ from gateway.identify import SigningKeys, Wish, mint
 from gateway.identify.mint import life_s
 from gateway.identities import Agent, Identities, load_identities
 from gateway.identities.table import duration_s
+from gateway.loading import audience
 from gateway.secret import Secret
 
 EXPIRES_SOON = timedelta(days=30)

@@ -17,11 +17,11 @@ from urllib.request import urlopen
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.app import audience
 from gateway.config.load import load
 from gateway.identify import SigningKeys
 from gateway.identify.mint import mint
 from gateway.identities import load_identities
+from gateway.loading import audience
 from tests.benchmarks.peers import envoy
 from tests.benchmarks.peers.processes import child, free_port, wait_for
 

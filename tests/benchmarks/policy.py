@@ -10,7 +10,6 @@ all sizes alike. The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
 import tempfile
@@ -19,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway.app import GC_YOUNG_MAX
 from gateway.authorize import Bundle, decide, load_bundle, recompute
 from gateway.authorize.plans import surroundings
 from gateway.canonical import loads
+from gateway.loading import settle
 from gateway.record.bodies import authz_body
 from tests.authorize.world import NOW_US, TOOLS, Facts, agent, identities, identity, invocation, operation
 
@@ -133,13 +132,6 @@ def replayed_per_s(bundle: Bundle, calls: int, *, whole: bool) -> int:
     return round(calls / seconds)
 
 
-def as_the_gateway_runs() -> None:
-    """What `Gateway.start` does to the collector once everything is loaded."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_YOUNG_MAX, 20, 20)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, to see that it works")
@@ -147,7 +139,7 @@ def main() -> None:
     rounds, calls = (5, 50) if quick else (25, 100)
     counts = SIZES[:-1] if quick else SIZES
     sizes = [load(count, 1) for count in counts] + [load(10, count) for count in counts[1:]]
-    as_the_gateway_runs()
+    settle()
     made = calls_of(sizes[0].strict, (rounds + 1) * calls)
     for turn in range(rounds + 1):
         for size in sizes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 
 from tests.journeys.place import client_of, records, running, token_of, verified, write_place
 from tests.simulators.upstreams import echo, upstream
@@ -135,3 +136,52 @@ async def test_a_reload_reads_the_signing_keys_again(tmp_path):
                 fresh = await renewed.get("/tools/notes/notes/1")
     assert len(jwks["keys"]) == 2
     assert [still.status_code, gone.status_code, fresh.status_code] == [200, 401, 200]
+
+
+SHADOW = '@id("would-pause")\n@mode("shadow")\nforbid (principal, action == Action::"notes/read_note", resource);\n'
+
+
+async def test_shadow_policies_are_counted_and_every_reload_is_told_in_the_metrics(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            place.gateway._watcher.cancel()
+            shadow = tmp_path / "policies" / "shadow.cedar"
+            shadow.write_text(SHADOW)
+            assert await place.gateway.reload()
+            assert (await place.client.get("/tools/notes/notes/1")).status_code == 200
+            assert await place.gateway.reload()
+            shadow.write_text(SHADOW.replace("forbid", "forbidden"))
+            assert not await place.gateway.reload()
+            assert (await place.client.get("/tools/notes/notes/1")).status_code == 200
+            text = place.gateway.pipeline.metrics.text().decode()
+            digest = place.gateway.pipeline.state.bundle.digest
+    assert 'portreeve_policy_shadow_flips_total{policy="would-pause",would="deny"} 2.0' in text
+    for result, times in (("ok", 2), ("unchanged", 1), ("failed", 1)):
+        assert f'portreeve_policy_reload_total{{result="{result}"}} {times}.0' in text
+    assert "portreeve_policy_reload_seconds_count 4.0" in text
+    assert f'policies="{digest}"' in text
+    assert [r["authz"]["shadow"] for r in records(tmp_path, "call")] == [["would-pause"]] * 2
+
+
+async def test_what_was_decided_lately_is_ready_before_a_reload_goes_live(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            assert (await place.client.get("/tools/notes/notes/1")).status_code == 200
+            assert place.gateway.pipeline.state.bundle.hot == (("writer", "notes/read_note"),)
+            (tmp_path / "policies" / "pause.cedar").write_text(PAUSE)
+            assert await place.gateway.reload()
+            assert place.gateway.pipeline.state.bundle.hot == (("writer", "notes/read_note"),)
+            assert (await place.client.get("/tools/notes/notes/1")).status_code == 403
+
+
+async def test_a_reload_gives_the_interpreter_back_as_it_was(tmp_path):
+    before = sys.getswitchinterval()
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            for text in (PAUSE, "permit ("):
+                (tmp_path / "policies" / "pause.cedar").write_text(text)
+                await place.gateway.reload()
+                assert sys.getswitchinterval() == before

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from gateway.app import audience
 from gateway.cli.demo.stage import Stage
 from gateway.config.load import load
 from gateway.identify import SigningKeys
 from gateway.identify.mint import mint
 from gateway.identities import load_identities
+from gateway.loading import audience
 from gateway.secret import Secret
 
 CALL_S_MAX = 20.0

@@ -1,0 +1,117 @@
+"""Loads a deployment beside the one in force, so that the calls in flight do not feel it.
+
+Loading is seconds of work: files, contracts, a child process that compiles and tests the policies, and then the policies themselves. It runs in a
+thread, which takes the interpreter in short turns; what the first calls after the swap would have to parse is parsed before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import sys
+from collections.abc import Callable, Iterable, Iterator
+
+from gateway.authorize import Bundle, load_bundle
+from gateway.call import Blob
+from gateway.canonical import Json, dumps
+from gateway.config.model import Settings
+from gateway.identify import SigningKeys, Verifier
+from gateway.identities import load_identities
+from gateway.inject import Credentials
+from gateway.pipeline import State
+from gateway.record import Log
+from gateway.shadowing import load_candidate
+from gateway.tools.catalogue import Catalogue
+
+TURN_S = 0.0005
+"""How long the loading thread may keep the interpreter from a call that wants it. Python's own 5 ms would be felt at every step of a call."""
+
+GC_YOUNG_MAX = 10_000
+"""A call makes some hundred objects and no cycles: looking for cycles every 700 objects costs two percent for nothing."""
+
+
+def load_state(settings: Settings, hot: Iterable[tuple[str, str]] = ()) -> State:
+    """Load everything that a reload may change. Blocking and pure but for reading files. Raises Problems with all that was found.
+
+    `hot` are the agents and actions that were decided lately: their policies are parsed here, not at their next call.
+    """
+    keys = SigningKeys.open(settings.keys)
+    identities = load_identities(settings.identities)
+    catalogue = Catalogue.load(settings)
+    bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
+    candidate = load_candidate(settings, catalogue, identities)
+    for some in (bundle, candidate.bundle if candidate else None):
+        if some is not None:
+            some.warm(hot)
+    parts: dict[str, Json] = {
+        "config": settings.digest,
+        "contracts": catalogue.digest,
+        "identities": identities.digest,
+        "keys": Blob.of(dumps([keys.kid, *sorted(keys.public)])).digest,
+        "policies": bundle.policies.digest,
+        "schema": bundle.schema.digest,
+        "engine": bundle.engine,
+    }
+    if candidate and candidate.bundle:
+        parts["candidate"] = candidate.bundle.digest
+    return State(
+        settings=settings,
+        catalogue=catalogue,
+        verifier=Verifier(
+            identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=settings.limits.token_cache_entries_max
+        ),
+        bundle=bundle,
+        credentials=Credentials.load(settings),
+        keys=keys,
+        digest=Blob.of(dumps(parts)).digest,
+        parts=parts,
+        agents=len(identities.agents),
+        candidate=candidate,
+    )
+
+
+def audience(settings: Settings) -> str:
+    """The one audience of this gateway's tool tokens (RFC 8707 resource)."""
+    return settings.url + "/tools"
+
+
+async def load_beside(state: State, settings: Callable[[], Settings]) -> State:
+    """Load what is on disk now, read by `settings`, beside a state that is in force. Raises Problems."""
+    hot = state.bundle.hot
+
+    def work() -> State:
+        return load_state(settings(), hot)
+
+    with _short_turns():
+        return await asyncio.to_thread(work)
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def settle() -> None:
+    """Once everything is loaded: it lives as long as the process, so the collector need not walk it on every pass."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG_MAX, 20, 20)
+
+
+def faults_of(state: State) -> tuple[str, ...]:
+    """Why the candidate does not load; empty where it does, or there is none."""
+    return state.candidate.problems if state.candidate else ()
+
+
+async def announce(log: Log, state: State) -> None:
+    """Record what goes into force, before it does. The candidate is kept as well: `shadow` records name it."""
+    bundle: Bundle = state.bundle
+    candidate = state.candidate.bundle if state.candidate else None
+    blobs = (bundle.policies, bundle.schema, *((candidate.policies,) if candidate else ()))
+    await log.append("policy.load", {"state": state.digest, **state.parts}, blobs=blobs)
