@@ -25,7 +25,7 @@ from gateway.cli.log_place import (
 from gateway.cli.log_prove import check_proof_file, check_receipt, consistency, prove
 from gateway.cli.log_query import index, open_calls, query
 from gateway.cli.log_replay import replay
-from gateway.cli.log_verify import verify
+from gateway.cli.log_verify import verifier, verify
 from gateway.cli.log_view import decision_story, summary_line
 from gateway.cli.log_writer import writer
 from gateway.cli.output import print_json, styled
@@ -37,6 +37,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, rea
 for _command in (verify, replay, writer, prove, check_receipt, consistency, erase):
     app.command()(_command)
 app.command()(query)
+app.command()(verifier)
 app.command("open")(open_calls)
 app.command("check-proof")(check_proof_file)
 app.add_typer(index, name="index")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli import verify_alone
 from gateway.cli.log_anchors import PrometheusDays, PrometheusUrl, judged, prometheus_claims
 from gateway.cli.log_place import AsJson, Folder, KeyFile, LogFolderWithKey, Where, place_of
 from gateway.cli.log_replay import replay_in
@@ -69,6 +71,14 @@ def verify(
     else:
         print_report(report, where.folder, pin)
     raise typer.Exit(report.exit_code)
+
+
+def verifier() -> None:
+    """Print a verifier, one file that needs only Python's standard library, for whoever does not want to trust this program.
+
+    Example: portreeve log verifier > verify.py
+    """
+    print(inspect.getsource(verify_alone), end="")
 
 
 @contextlib.contextmanager

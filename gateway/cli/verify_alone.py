@@ -1,0 +1,271 @@
+"""Verifies a Portreeve decision log with nothing but Python's standard library. `portreeve log verifier` prints this file.
+
+    python3 verify.py DIR --key FILE           chain, tree, every root on the list of checkpoints, the newest signature
+    python3 verify.py DIR --key FILE --every   and every signature on the list (about 4 ms each)
+    python3 verify.py DIR                      chain, tree and roots alone; what is sound is still not proven, and the exit code is 4
+    python3 verify.py DIR --chain              the same, and the exit code is 0: for whoever knows that anybody could have written it
+
+DIR is the log's folder, the one that holds `origin`. FILE holds verifier key lines, `name+id+base64` (c2sp.org/signed-note), and must have come to you
+by another way than the log. Exit codes: 0 as it was signed, 1 tampered, 2 wrong usage, 3 something is missing, 4 a key or signature is missing or wrong.
+
+What it checks (it does not look at the meaning of records, nor at the objects they name; `portreeve log verify` does):
+- Each line of log/N.jsonl begins with {"n":N,"prev":"H","t": where N counts from 0 and H is the hash of the line before,
+  SHA-256(0x00 || line); the first H is SHA-256(portreeve-log/v1, newline, origin, newline).
+- The same hashes are the leaves of a Merkle tree (RFC 6962 section 2.1) whose root is what each checkpoint says for its size.
+- A checkpoint is a signed note (c2sp.org/tlog-checkpoint): origin, size, root, and an Ed25519 signature (RFC 8032 section 5.1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+OK, TAMPERED, MISSING, KEY = 0, 1, 3, 4
+LINE_BYTES_MAX = 65_535
+NAME = r"[^\s+\x00-\x1f\x7f]{1,255}"
+NOTE = re.compile(rf"({NAME})\n(0|[1-9][0-9]{{0,18}})\n([A-Za-z0-9+/]{{43}}=)\n\n((?:— {NAME} [A-Za-z0-9+/]+=*\n)+)")
+KEY_LINE = re.compile(rf"({NAME})\+([0-9a-f]{{8}})\+([A-Za-z0-9+/]{{44}})")
+
+# Ed25519, RFC 8032 section 5.1: the curve -x^2 + y^2 = 1 + d x^2 y^2 over the integers modulo P; points as (X, Y, Z, T).
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+Point = tuple[int, int, int, int]
+
+
+class Wrong(Exception):  # noqa: N818
+    """The first thing that is wrong, with the exit code for it."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def add(a: Point, b: Point) -> Point:
+    """RFC 8032 section 5.1.4."""
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = a, b
+    e = (y1 - x1) * (y2 - x2) % P
+    f = (y1 + x1) * (y2 + x2) % P
+    g = 2 * t1 * t2 * D % P
+    h = 2 * z1 * z2 % P
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def times(factor: int, point: Point) -> Point:
+    found = (0, 1, 1, 0)
+    while factor:
+        if factor & 1:
+            found = add(found, point)
+        point = add(point, point)
+        factor >>= 1
+    return found
+
+
+def decoded(raw: bytes) -> Point | None:
+    """RFC 8032 section 5.1.3. None for what is no point."""
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (x * x - square) % P or (not x and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    return (x, y, 1, x * y % P)
+
+
+def encoded(point: Point) -> bytes:
+    x, y, z, _ = point
+    inverse = pow(z, P - 2, P)
+    x, y = x * inverse % P, y * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+BASE: Point = (
+    15112221349535400772501151409588531511454012693041857206046113283949847762202,
+    46316835694926478169428394003475163141307993866256225615783033603165251855960,
+    1,
+    46827403850823179245072216630277197565144205554125654976674165829533817101731,
+)
+
+
+def is_signed(public: bytes, text: bytes, signature: bytes) -> bool:
+    """RFC 8032 section 5.1.7: R is what [S]B - [k]A encodes to."""
+    point = decoded(public) if len(public) == 32 and len(signature) == 64 else None
+    s = int.from_bytes(signature[32:], "little")
+    if point is None or s >= ORDER:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + text).digest(), "little") % ORDER
+    x, y, z, t = point
+    return encoded(add(times(s, BASE), times(k, (P - x, y, z, P - t)))) == signature[:32]
+
+
+def keys_in(path: Path) -> dict[tuple[str, bytes], bytes]:
+    """Public keys by name and id. Raises Wrong."""
+    found = {}
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong(KEY, f"{path} cannot be read: {error}") from error
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = KEY_LINE.fullmatch(line.strip())
+        raw = base64.b64decode(match[3]) if match else b""
+        if not match or raw[:1] != b"\x01" or hashlib.sha256(match[1].encode() + b"\n" + raw).hexdigest()[:8] != match[2]:
+            raise Wrong(KEY, f"{path}: not an Ed25519 verifier key: {line[:80]!r}")
+        found[match[1], bytes.fromhex(match[2])] = raw[1:]
+    return found
+
+
+def opened(note: bytes, origin: str, keys: dict[tuple[str, bytes], bytes] | None, what: str) -> tuple[int, bytes]:
+    """Size and root of a checkpoint. With keys, one of them must have signed it, and none wrongly. Raises Wrong."""
+    try:
+        match = NOTE.fullmatch(note.decode("utf-8"))
+        root = base64.b64decode(match[3]) if match else b""
+    except (UnicodeDecodeError, binascii.Error) as error:
+        raise Wrong(KEY, f"{what} is malformed") from error
+    if not match or base64.b64encode(root).decode() != match[3]:
+        raise Wrong(KEY, f"{what} is malformed")
+    text, good = match[0].partition("\n\n")[0].encode() + b"\n", 0
+    for line in match[4].splitlines():
+        _, name, signature = line.split(" ")
+        try:
+            raw = base64.b64decode(signature, validate=True)
+        except binascii.Error:
+            raw = b""
+        if len(raw) < 5 or base64.b64encode(raw).decode() != signature:
+            raise Wrong(KEY, f"{what} has a malformed signature")
+        public = keys.get((name, raw[:4])) if keys is not None else None
+        if public is not None and not is_signed(public, text, raw[4:]):
+            raise Wrong(KEY, f"{what}: the signature by {name} is wrong")
+        good += public is not None and name == origin
+    if keys is not None and not good:
+        raise Wrong(KEY, f"{what}: no given key of {origin} has signed it")
+    if match[1] != origin:
+        raise Wrong(KEY, f"{what} is of another log, {match[1]}")
+    return int(match[2]), root
+
+
+class Tree:
+    """The roots of the full subtrees of the lines so far, largest first."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.hashes: list[bytes] = []
+
+    def push(self, leaf: bytes) -> None:
+        size = self.size
+        while size & 1:
+            leaf = hashlib.sha256(b"\x01" + self.hashes.pop() + leaf).digest()
+            size >>= 1
+        self.hashes.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.hashes:
+            return hashlib.sha256(b"").digest()
+        root = self.hashes[-1]
+        for left in self.hashes[-2::-1]:
+            root = hashlib.sha256(b"\x01" + left + root).digest()
+        return root
+
+
+def listed(path: Path, origin: str, keys: dict[tuple[str, bytes], bytes] | None, latest: bytes) -> list[tuple[int, bytes]]:
+    """Every checkpoint of the list, in order. Raises Wrong when sizes fall, or the newest one is not on it."""
+    found: list[tuple[int, bytes]] = []
+    met = False
+    with path.open("rb") as stream:
+        while note := b"".join(stream.readline(1_024) for _ in range(5)):
+            found.append(opened(note, origin, keys, f"checkpoint {len(found)} of the list"))
+            met = met or note == latest
+            if len(found) > 1 and found[-1][0] < found[-2][0]:
+                raise Wrong(TAMPERED, "the list of checkpoints goes back in size")
+    if not met:
+        raise Wrong(TAMPERED, "the newest checkpoint is not on the list of checkpoints")
+    return found
+
+
+def walked(folder: Path, origin: str, roots: dict[int, set[bytes]]) -> Tree:
+    """Read every line. Raises Wrong for the first that does not follow, and for a root that is not the one of a checkpoint."""
+    tree, signed = Tree(), max(roots)
+    prev = hashlib.sha256(f"portreeve-log/v1\n{origin}\n".encode()).digest()
+    segments = sorted(path for path in (folder / "log").iterdir() if re.fullmatch(r"[0-9]{20}\.jsonl", path.name))
+    meet(tree, roots)
+    for path in segments:
+        if int(path.stem) != tree.size:
+            code = MISSING if int(path.stem) > tree.size else TAMPERED
+            raise Wrong(code, f"{path.name} does not follow: the log so far has {tree.size} records")
+        with path.open("rb") as stream:
+            while line := stream.readline(LINE_BYTES_MAX + 1):
+                if not line.endswith(b"\n"):
+                    behind = len(line) <= LINE_BYTES_MAX and path == segments[-1] and tree.size >= signed
+                    raise Wrong(MISSING if behind else TAMPERED, f"record {tree.size} in {path.name} has no end")
+                if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (tree.size, prev.hex().encode())):
+                    raise Wrong(TAMPERED, f"record {tree.size} in {path.name} does not follow from the record before")
+                prev = hashlib.sha256(b"\x00" + line[:-1]).digest()
+                tree.push(prev)
+                meet(tree, roots)
+    if tree.size < signed:
+        raise Wrong(TAMPERED, f"{signed} records were signed, the log ends after {tree.size}")
+    return tree
+
+
+def meet(tree: Tree, roots: dict[int, set[bytes]]) -> None:
+    if tree.size in roots and roots[tree.size] != {tree.root()}:
+        raise Wrong(TAMPERED, f"the first {tree.size} records are not the ones that were signed")
+
+
+def verified(folder: Path, keys: dict[tuple[str, bytes], bytes] | None, *, every: bool = False) -> str:
+    """What can be said of the log. Raises Wrong."""
+    try:
+        origin = (folder / "origin").read_bytes().decode("utf-8")
+        if not re.fullmatch(NAME + r"\n", origin):
+            raise Wrong(MISSING, f"{folder / 'origin'} holds no origin")
+        origin = origin[:-1]
+        note = (folder / "checkpoint").read_bytes()
+        latest = opened(note, origin, keys, "the newest checkpoint")
+        roots: dict[int, set[bytes]] = {}
+        for size, root in [*listed(folder / "checkpoints", origin, keys if every else None, note), latest]:
+            roots.setdefault(size, set()).add(root)
+        tree = walked(folder, origin, roots)
+    except UnicodeDecodeError as error:
+        raise Wrong(MISSING, f"{folder / 'origin'} holds no origin") from error
+    except OSError as error:
+        raise Wrong(MISSING, f"{error.filename} cannot be read: {error.strerror}") from error
+    who = f"the first {latest[0]} of them signed by a key of {origin}" if keys is not None else "by whom it was signed, nobody has looked"
+    return f"{tree.size} records, root {tree.root().hex()}; {who}"
+
+
+def main() -> int:
+    text = (__doc__ or "").partition("\n\n")
+    options = argparse.ArgumentParser(prog="verify.py", description=text[0], epilog=text[2], formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", metavar="DIR", type=Path)
+    options.add_argument("--key", metavar="FILE", type=Path)
+    options.add_argument("--every", action="store_true", help="every signature on the list, not only the newest")
+    options.add_argument("--chain", action="store_true", help="a sound log is enough, whoever wrote it")
+    given = options.parse_args()
+    try:
+        found = verified(given.folder, keys_in(given.key) if given.key else None, every=given.every)
+    except Wrong as wrong:
+        print({TAMPERED: "TAMPERED", MISSING: "INCOMPLETE", KEY: "NOT PROVEN"}[wrong.code] + f"  {wrong}")
+        return wrong.code
+    if given.key is None and not given.chain:
+        print(f"NOT PROVEN  the chain is sound, and nothing says whose it is (--key FILE): {found}")
+        return KEY
+    print(f"ok  {found}")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
