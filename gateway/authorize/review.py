@@ -27,12 +27,10 @@ _ENTITY_TEXT = re.compile(r'"[A-Z][A-Za-z]*::')
 _FACTS = {"path": "path", "url": "host", "host": "host", "email": "address", "recipients": "addresses", "ip": "ip"}
 
 
-def review(
-    bundle: Bundle, identities: Identities, today: dt.date, *, strict: bool = False, show: Callable[[int], None] = lambda _: None
-) -> list[Problem]:
+def review(bundle: Bundle, today: dt.date, *, strict: bool = False, show: Callable[[int], None] = lambda _: None) -> list[Problem]:
     """All findings, by place. `strict` asks for an @owner, too. `show` is told how many policies have been looked at."""
     reach = Reach(bundle)
-    found = [*overlaps(reach), *_unused_groups(bundle, identities), *_always_true(bundle)]
+    found = [*overlaps(reach), *_always_true(bundle)]
     for number, policy in enumerate(bundle.library.policies, 1):
         found += _annotations(policy, today, strict=strict)
         if not reach.of(policy):
@@ -58,8 +56,11 @@ def _annotations(policy: Policy, today: dt.date, *, strict: bool) -> Iterator[Pr
         yield policy.piece.problem("policy_without_owner", "nobody answers for this policy", key=policy.id, remedy='name them: @owner("team:...")')
 
 
-def _unused_groups(bundle: Bundle, identities: Identities) -> Iterator[Problem]:
-    """Groups of agents that no policy names: whoever is in one may think that it gives or takes something."""
+def unused_groups(bundle: Bundle, identities: Identities) -> Iterator[Problem]:
+    """Groups of agents that no policy names: whoever is in one may think that it gives or takes something.
+
+    Not a part of the review: nothing is wrong with the policies, and who changes them may have no say in the groups.
+    """
     named = {uid for policy in bundle.library.policies for uid in policy.names}
     for agent in identities.agents.values():
         for group in agent.groups:

@@ -14,6 +14,7 @@ from gateway.authorize.policy import Policy
 from gateway.canonical import dumps
 from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
+from gateway.cli.policy_completion import operations, policies
 from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
@@ -23,6 +24,7 @@ from gateway.cli.policy_lint import Strict, lint, look
 from gateway.cli.policy_replay import replay
 from gateway.cli.policy_shadow import shadow
 from gateway.cli.policy_suggest import suggest_permits
+from gateway.cli.policy_who_can import who_can
 from gateway.errors import Problem, Problems
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
@@ -34,9 +36,14 @@ app.command()(shadow)
 app.command("suggest")(suggest_permits)
 app.command()(lint)
 app.command()(fmt)
+app.command("who-can")(who_can)
 app.command("confuse")(confuse_forbids)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]
+Policies = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[WORD]...", autocompletion=policies, help="Only policies that have one of these words in their name."),
+]
 
 
 @app.command()
@@ -116,7 +123,7 @@ def _case_json(finding: Finding) -> dict[str, object]:
 def schema(
     folder: Folder = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print Cedar's JSON form, as editors take it.")] = False,
-    action: Annotated[str, typer.Option("--action", help="Only this operation, such as tickets/create_refund.")] = "",
+    action: Annotated[str, typer.Option("--action", autocompletion=operations, help="Only this operation, such as tickets/create_refund.")] = "",
 ) -> None:
     """Print what policies can be about: types, operations, arguments. Generated from contracts, tools and identities.
 
@@ -140,7 +147,7 @@ def schema(
 
 
 @app.command("list")
-def list_policies(words: Names = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
+def list_policies(words: Policies = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
     """List the policies with effect, scope and place.
 
     Example: portreeve policy list refund

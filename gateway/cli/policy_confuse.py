@@ -12,6 +12,7 @@ import typer
 from gateway.authorize.cases import read_cases
 from gateway.authorize.confuse import Confusion, Escape, World, confuse
 from gateway.cli.output import plural, print_json, print_problems, print_table, problem_json, styled
+from gateway.cli.policy_completion import policies
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.progress import progress
 from gateway.errors import Problem
@@ -19,7 +20,9 @@ from gateway.errors import Problem
 SHOWN_MAX = 60
 _REMEDY = "let the forbid hold without it, let the contract require it, or add a case that expects this call to be allowed"
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only forbids that have one of these words in their name.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[WORD]...", autocompletion=policies, help="Only forbids that have one of these words in their name.")
+]
 
 
 def confuse_forbids(words: Names = None, folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False) -> None:

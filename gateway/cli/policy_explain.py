@@ -16,6 +16,7 @@ from gateway.authorize.replay import ReplayError
 from gateway.authorize.trial import Near, Seen
 from gateway.canonical import Json, JsonError, dumps, loads
 from gateway.cli.output import print_json, print_table, printable, styled
+from gateway.cli.policy_completion import agents, operations
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.config.load import load
 from gateway.errors import Problem
@@ -27,8 +28,10 @@ _WORDS = {"allow": ("ALLOWED", "green"), "deny": ("DENIED", "red"), "hold": ("HE
 _OUTCOMES = {"allow": "To be allowed", "deny": "To be denied", "hold": "To be held for approval"}
 
 Number = Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="The number in `portreeve-decision: ORIGIN#N;LEAF`.")]
-Agent = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Who calls.")]
-OperationName = Annotated[str, typer.Option("--operation", metavar="TOOL/OPERATION", help="What is called, such as tickets/create_refund.")]
+Agent = Annotated[str, typer.Option("--agent", metavar="AGENT", autocompletion=agents, help="Who calls.")]
+OperationName = Annotated[
+    str, typer.Option("--operation", metavar="TOOL/OPERATION", autocompletion=operations, help="What is called, such as tickets/create_refund.")
+]
 Arguments = Annotated[str, typer.Option("--arguments", metavar="JSON", help="The arguments, one JSON object.")]
 User = Annotated[str, typer.Option("--user", metavar="USER", help="The user for whom the agent acts.")]
 CallFile = Annotated[Path | None, typer.Option("--call", metavar="FILE", help="A file with one JSON object like `call` of a case.")]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.authorize.bundle import Bundle
-from gateway.authorize.review import review
+from gateway.authorize.review import review, unused_groups
 from gateway.cli.output import plural, print_json, print_problems, problem_json, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
 from gateway.cli.progress import progress
@@ -37,7 +37,7 @@ def look(deployment: Deployment, *, strict: bool) -> Linted:
         return Linted(None, found.problems, ())
     with progress("reviewing policies", bundle.policy_count) as show:
         today = dt.datetime.now(tz=dt.UTC).date()
-        found_again = review(bundle, deployment.identities, today, strict=strict, show=show)
+        found_again = review(bundle, today, strict=strict, show=show)
     warnings = sorted([*bundle.warnings, *found_again], key=lambda p: (p.file, p.line, p.column))
     return Linted(bundle, (), tuple(warnings))
 
@@ -49,7 +49,10 @@ def lint(folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = F
 
     Example: portreeve policy lint --strict
     """
-    found = look(Deployment.read(folder, candidate), strict=strict)
+    deployment = Deployment.read(folder, candidate)
+    found = look(deployment, strict=strict)
+    if found.bundle:
+        found = replace(found, warnings=(*found.warnings, *unused_groups(found.bundle, deployment.identities)))
     passed = not found.problems and not (strict and found.warnings)
     if as_json:
         problems, warnings = ([problem_json(p) for p in listed] for listed in (found.problems, found.warnings))

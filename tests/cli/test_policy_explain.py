@@ -28,7 +28,7 @@ def test_a_described_call_shows_each_condition_and_what_would_change_the_answer(
     assert "Refunds over 50.00 need a person" in text
     assert 'when context.input.currency == "EUR"' in text
     assert "failed (not reached)" in text
-    assert "30-refunds.cedar:21" in text
+    assert "30-refunds.cedar:22" in text
     assert "To be allowed, all of this:" in text
     assert 'context.input.amount.greaterThan(decimal("50.00"))  must be false' in text
 
@@ -42,7 +42,7 @@ def test_json_holds_the_same(deployment):
     assert [c["outcome"] for c in near["support-refunds-small"]["conditions"]] == ["failed", "held"]
     (change,) = found["changes"]
     assert change["single"]
-    assert change["steps"][0]["conditions"] == [{"kind": "when", "text": 'context.input.currency == "EUR"', "line": 12}]
+    assert change["steps"][0]["conditions"] == [{"kind": "when", "text": 'context.input.currency == "EUR"', "line": 11}]
 
 
 def test_what_is_allowed_and_what_is_held_are_explained_too(deployment):
