@@ -65,9 +65,9 @@ class LogFolder:
         if not NAME.fullmatch(origin):
             raise Problem("log_origin", "not an origin", key="log.origin", remedy="1 to 255 characters without white space and plus signs")
         for path in (self.path, self.segments, self.objects, self.torn):
-            if not path.is_dir():
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                sync_folder(path.parent)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self.path.parent, self.path, self.segments, self.objects):
+            sync_folder(path)  # also names that a process made which was killed before it could: what is built on them lasts only as they do
         if not self.origin_file.exists():
             if self.segment_list():
                 raise Problem("log_origin", "the log has records but no origin", file=str(self.origin_file), remedy="restore it from backup")

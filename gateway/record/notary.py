@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace as changed
 
@@ -12,6 +13,9 @@ from gateway.record.signer import NoteSigner
 
 NOTE_LINES = 5
 NOTE_BYTES_MAX = 1_024
+UNSYNCED_NOTES_MAX = 16
+"""What a power cut may spoil at the end of the list; damage further back is no crash."""
+WHOLE_NOTE = re.compile(rb"(?m)^[!-~\x80-\xff]+\n[0-9]+\n[A-Za-z0-9+/]{43}=\n\n(?:\xe2\x80\x94 [^ \n]+ [A-Za-z0-9+/]+=*\n)+")
 
 
 class Notary:
@@ -23,6 +27,7 @@ class Notary:
         self._signer = signer
         self._descriptor = os.open(folder.checkpoints, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        self._unsynced = 0
         sync_folder(folder.path)  # the list's name; its content is synced as it grows
 
     def sign(self, size: int, root: bytes) -> Checkpoint:
@@ -36,11 +41,15 @@ class Notary:
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
             raise
         self._end += len(note)
+        self._unsynced += 1
+        if self._unsynced >= UNSYNCED_NOTES_MAX:
+            self.sync()
         replace(self._folder.checkpoint, note, durable=False)
         return changed(unsigned, note=note)
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
+        self._unsynced = 0
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -65,21 +74,28 @@ def notes_in(folder: LogFolder, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 def newest_checkpoint(folder: LogFolder, keys: Sequence[NoteKey], origin: str) -> tuple[Checkpoint | None, int]:
     """The largest valid checkpoint of list and latest, and the offset in the list after which nothing is valid.
 
-    Reads only the end of the list, so that a start does not take longer with a log's age. Raises BadNote when that is
-    damaged in a way that a crash does not explain.
+    Reads only the end of the list, so that a start does not take longer with a log's age. Notes that a power cut spoiled are passed over, and
+    valid ones behind them count all the same. Raises BadNote when the list is damaged in a way that a crash does not explain: a whole note that no
+    key vouches for, or damage further back than what was not synced yet.
     """
     best: Checkpoint | None = None
-    valid_end = 0
-    for start, note in _last_notes(folder):
+    spoiled: int | None = None
+    end = note_bytes = 0
+    for start, note in _last_notes(folder, origin):
+        end = start + len(note)
         try:
             found = open_checkpoint(note, keys)
         except BadNote:
-            if note.count(b"\n") == NOTE_LINES or (start and not valid_end):
-                raise  # a crash tears the last note; it does not leave a whole one that is wrong
-            break
-        valid_end = start + len(note)
+            if WHOLE_NOTE.search(note):
+                raise
+            spoiled = start if spoiled is None else spoiled
+            continue
+        note_bytes = len(note)
         if found.origin == origin and (best is None or found.size >= best.size):
             best = found
+    if spoiled is not None and end - spoiled > UNSYNCED_NOTES_MAX * ((note_bytes or NOTE_BYTES_MAX) + 20):
+        raise BadNote("the list is broken further back than a crash can reach")
+    valid_end = end if spoiled is None else spoiled
     try:
         latest = open_checkpoint(folder.checkpoint.read_bytes(), keys)
     except (OSError, BadNote):
@@ -89,23 +105,24 @@ def newest_checkpoint(folder: LogFolder, keys: Sequence[NoteKey], origin: str) -
     return best, valid_end
 
 
-def _last_notes(folder: LogFolder) -> Iterator[tuple[int, bytes]]:
+def _last_notes(folder: LogFolder, origin: str) -> Iterator[tuple[int, bytes]]:
     """The list's notes near its end, in order, each with its offset. All notes of one list start with the same line, which finds them."""
+    first = f"{origin}\n".encode()
     try:
         with folder.checkpoints.open("rb") as stream:
-            first = stream.readline(NOTE_BYTES_MAX)
             end = stream.seek(0, os.SEEK_END)
-            start = max(0, end - 16 * NOTE_BYTES_MAX)
+            start = max(0, end - 32 * NOTE_BYTES_MAX)
             stream.seek(start)
             data = stream.read()
     except FileNotFoundError:
         return
     if start:
-        cut = data.find(b"\n" + first)
-        start, data = start + cut + 1, data[cut + 1 :]
+        cut = max(0, data.find(b"\n" + first) + 1)
+        start, data = start + cut, data[cut:]
     while data:
-        lines = data.split(b"\n", NOTE_LINES)
-        note = data if len(lines) <= NOTE_LINES else data[: len(data) - len(lines[NOTE_LINES])]
+        whole = WHOLE_NOTE.match(data)  # what follows it may have lost the line that notes begin with
+        cut = whole.end() if whole else data.find(b"\n" + first) + 1
+        note = data[:cut] if cut else data
         yield start, note
         start += len(note)
         data = data[len(note) :]

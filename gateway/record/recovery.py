@@ -77,7 +77,7 @@ def recover(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Standing
         empty.unlink()
         sync_folder(empty.parent)
     if folder.checkpoints.exists() and folder.checkpoints.stat().st_size > listed:
-        _cut(folder, folder.checkpoints, listed)  # nothing is lost: the log can be signed again
+        torn.append(_cut(folder, folder.checkpoints, listed))  # nothing is lost: the log can be signed again
     if found is None:
         return None
     if path.stat().st_size > found.end:

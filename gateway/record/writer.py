@@ -52,6 +52,7 @@ class Writer:
         self._t = found.t
         if standing:
             self._segment = Segment(folder.segment(found.first), found.first, found.end, found.opened_t, disk)
+            self._segment.sync(0)  # lines of a process that was killed are whole in memory, perhaps: nothing is signed that a power cut takes back
         else:
             self._segment = Segment.create(folder, 0, time.time_ns() // 1000, disk)
             self._segment.settle()

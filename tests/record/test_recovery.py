@@ -155,14 +155,43 @@ async def test_a_checkpoint_torn_by_a_crash_is_moved_aside(tmp_path):
     assert verified(tmp_path).ok
 
 
-async def test_checkpoints_that_are_damaged_further_back_stop_the_start(tmp_path):
+async def test_checkpoints_that_a_power_cut_spoiled_are_moved_aside_and_told(tmp_path):
+    """The list is synced every few notes: of the last ones each sector may be lost."""
     await small_log(tmp_path)
     path = tmp_path / "log" / "checkpoints"
     sound = path.read_bytes()
-    path.write_bytes(sound[: len(sound) // 2 - 1] + b"#" + sound[len(sound) // 2 :])
-    with pytest.raises(Problem) as found:
-        await open_log(settings(tmp_path), NoteSigner.open(tmp_path / "keys"))
-    assert found.value.code == "log_damaged"
+    note = sound.index(b"\n\n") + 2
+    note = sound.index(b"\n", note) + 1
+    path.write_bytes(sound[:note] + bytes(60) + sound[note + 60 :])
+    async with opened(tmp_path) as log:
+        await write_call(log, 9)
+    assert path.read_bytes().startswith(sound[:note])
+    assert of_kind(tmp_path, "recover")[0].body["torn"][0]["file"] == "checkpoints"
+    assert verified(tmp_path).ok
+
+
+async def test_a_valid_checkpoint_behind_a_spoiled_one_still_says_how_long_the_log_must_be(tmp_path):
+    await small_log(tmp_path)
+    path = tmp_path / "log" / "checkpoints"
+    sound = path.read_bytes()
+    path.write_bytes(bytes(100) + sound[100:])
+    (tmp_path / "log" / "checkpoint").unlink()
+    files(tmp_path)[-1].unlink()
+    assert "signed" in str(await refuses_to_open(tmp_path))
+
+
+@pytest.mark.parametrize("change", ["damage", "another log's"])
+async def test_checkpoints_that_no_crash_explains_stop_the_start(tmp_path, change):
+    await small_log(tmp_path, calls=40, checkpoint_records=2)
+    path = tmp_path / "log" / "checkpoints"
+    sound = path.read_bytes()
+    (tmp_path / "log" / "checkpoint").unlink()
+    if change == "damage":
+        path.write_bytes(sound[: len(sound) // 4 - 1] + b"#" + sound[len(sound) // 4 :])
+    else:
+        first = sound[: sound.index(b"\n\n") + 2]
+        path.write_bytes(sound + first.replace(b"\n1\n", b"\n2\n") + sound[len(first) : sound.index(b"\n", len(first)) + 1])
+    await refuses_to_open(tmp_path)
 
 
 async def test_a_crash_in_the_middle_of_rotation_is_mended(tmp_path):
