@@ -106,7 +106,7 @@ def settle() -> None:
 
 def faults_of(state: State) -> tuple[str, ...]:
     """Why the candidate does not load; empty where it does, or there is none."""
-    return state.candidate.problems if state.candidate else ()
+    return tuple(str(problem) for problem in state.candidate.problems) if state.candidate else ()
 
 
 async def announce(log: Log, state: State) -> None:

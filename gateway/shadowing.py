@@ -16,7 +16,7 @@ from gateway.authorize.engine import EngineError
 from gateway.authorize.rerun import again, flip, judgement_of
 from gateway.call import Basis, Receipt
 from gateway.config.model import Settings
-from gateway.errors import Problems
+from gateway.errors import Problem, Problems
 from gateway.identities import Identities
 from gateway.metrics import Metrics
 from gateway.record import Log
@@ -34,7 +34,7 @@ class Candidate:
     """The candidate of a deployment. `bundle` is None where it does not load; `problems` then say why."""
 
     bundle: Bundle | None
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def load_candidate(settings: Settings, catalogue: Catalogue, identities: Identities) -> Candidate | None:
@@ -44,9 +44,10 @@ def load_candidate(settings: Settings, catalogue: Catalogue, identities: Identit
     try:
         return Candidate(load_bundle(settings.candidate, catalogue.operations(), settings.tools.values(), identities))
     except Problems as found:
-        return Candidate(None, tuple(str(problem) for problem in found.problems))
+        return Candidate(None, tuple(found.problems))
     except (OSError, ValueError, RecursionError) as error:  # no fault that a load foresees, and still none of the policies in force
-        return Candidate(None, (f"{settings.candidate}: {type(error).__name__}: {error}",))
+        remedy = "run `portreeve policy check --candidate` on it"
+        return Candidate(None, (Problem("candidate_broken", f"{type(error).__name__}: {error}", file=str(settings.candidate), remedy=remedy),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.authorize.engine import EngineError
 from gateway.config.model import LogSettings
+from gateway.errors import Problem
 from gateway.metrics import Metrics
 from gateway.record import NoteSigner, open_log
 from gateway.shadowing import QUEUE_MAX, Candidate, Shadowing
@@ -83,7 +84,7 @@ async def test_without_a_candidate_that_loads_or_a_decision_there_is_nothing_to_
     halted = ask(quick(PERMIT_ALL), "tickets/create_refund", REFUND_OF | {"amount": 0.00001}).basis
     for candidate, found in (
         (None, basis(1)),
-        (Candidate(None, ("broken",)), basis(1)),
+        (Candidate(None, (Problem("broken", "broken"),)), basis(1)),
         (Candidate(quick("")), None),
         (Candidate(quick("")), halted),
     ):

@@ -24,6 +24,7 @@ from gateway.identify import SigningKeys
 from gateway.identities import Identities, load_identities
 from gateway.inject import Credentials
 from gateway.record import NoteSigner
+from gateway.shadowing import Candidate, load_candidate
 from gateway.tools.catalogue import Catalogue
 
 ANSWER_TIMEOUT_S = 1.0
@@ -84,15 +85,19 @@ def inspect(folder: Path) -> Inspection:
     catalogue = findings.look("contracts", lambda: _contracts(settings))
     if identities is not None and catalogue is not None:
         bundle = findings.look("policies", lambda: _policies(settings, catalogue, identities))
+        candidate = load_candidate(settings, catalogue, identities)
     else:
-        bundle = None
+        bundle = candidate = None
         findings.skip("policies", "identities" if identities is None else "contracts")
     findings.look("credentials", lambda: _credentials(settings))
     findings.look("keys", lambda: _keys(settings))
     findings.look("log", lambda: _log(settings))
     findings.look("listeners", lambda: _listeners(settings))
     noted = list(catalogue.notes) if catalogue is not None else []
-    noted += [_placed(warning, settings) for warning in bundle.warnings] if bundle is not None else []
+    noted += [_placed(warning, settings.policies) for warning in bundle.warnings] if bundle is not None else []
+    if candidate is not None and settings.candidate is not None:
+        noted += [_placed(problem, settings.candidate) for problem in candidate.problems]
+        findings.parts.append(_candidate(candidate))
     noted += [Problem(f.code, f.message, file=str(settings.folder / FILE), key=key, remedy=f.remedy) for key, f in notices(settings)]
     return Inspection(settings.folder, tuple(findings.parts), tuple(findings.problems), tuple(noted))
 
@@ -124,13 +129,22 @@ def _policies(settings: Settings, catalogue: Catalogue, identities: Identities) 
     try:
         bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities, today=today)
     except Problems as found:
-        raise Problems([_placed(problem, settings) for problem in found.problems]) from found
+        raise Problems([_placed(problem, settings.policies) for problem in found.problems]) from found
     passed = plural(len(read_cases(settings.policies)), "case")
     return f"{plural(bundle.policy_count, 'rule')}, {passed} passed", bundle
 
 
-def _placed(problem: Problem, settings: Settings) -> Problem:
-    return problem.moved(str(settings.policies.parent / problem.file) if problem.file else "")
+def _placed(problem: Problem, policies: Path) -> Problem:
+    return problem.moved(str(policies.parent / problem.file) if problem.file else "")
+
+
+def _candidate(candidate: Candidate) -> Part:
+    """Policies that decide nothing yet cannot fail a deployment; what is wrong with them is a notice."""
+    if candidate.bundle is None:
+        return Part(
+            "candidate", "skipped", f"does not load ({plural(len(candidate.problems), 'problem')}); the policies in force do not depend on it"
+        )
+    return Part("candidate", "ok", f"{plural(candidate.bundle.policy_count, 'rule')}, tried beside those in force")
 
 
 def _credentials(settings: Settings) -> tuple[str, None]:

@@ -53,6 +53,9 @@ def _summary(record: Record) -> str:
             return f"{body.get('status', '?'):<7} of {body.get('call')}  HTTP {body.get('http') or '-'}  {body.get('ms', '?')} ms{code}"
         case "refusals":
             return f"{body.get('total')} refused: " + ", ".join(f"{count} {reason}" for reason, count in list(_mapping(body.get("by")).items())[:3])
+        case "shadow":
+            reasons = ", ".join(map(str, body.get("reasons") or ())) or "default"
+            return f"{body.get('decision', '?'):<7} of {body.get('call')} by the candidate, because of {reasons}"
         case "recover":
             return f"outcome unknown: {body.get('calls')}; torn: {len(body.get('torn') or [])}"
         case _:

@@ -222,3 +222,18 @@ def test_strict_fails_on_what_works_but_should_be_meant(deployment, capsys):
     assert "admin_open" in capsys.readouterr().out
     with pytest.raises(typer.Exit):
         check(deployment, strict=True)
+
+
+def test_a_candidate_that_does_not_load_is_a_notice_and_no_failure(deployment):
+    change(deployment, 'identities = "identities"', 'candidate = "next"\nidentities = "identities"')
+    found = inspect(deployment)
+    assert ([n.code for n in found.notices], found.problems) == (["policies_missing"], ())
+    (deployment / "next").mkdir()
+    (deployment / "next" / "rule.cedar").write_text('@id("open") permit (principal, action == Action::"tickets/exprot", resource);')
+    found = inspect(deployment)
+    assert found.notices[0].file == str(deployment / "next" / "rule.cedar")
+    assert [(p.name, p.state) for p in found.parts if p.name in {"policies", "candidate"}] == [("policies", "ok"), ("candidate", "skipped")]
+    change(deployment, "exprot", "export", "next/rule.cedar")
+    found = inspect(deployment)
+    assert [p.detail for p in found.parts if p.name == "candidate"] == ["1 rule, tried beside those in force"]
+    assert found.notices == ()
