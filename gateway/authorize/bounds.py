@@ -22,12 +22,16 @@ _RESERVED = frozenset({"true", "false", "if", "then", "else", "in", "is", "like"
 
 
 class Values:
-    """The values of one member of the context. `texts` are the different ones, None when they are too many; `common` is what all sets share."""
+    """The values of one member of the context. `texts` are the different ones, None when they are too many; `common` is what all sets share.
 
-    __slots__ = ("common", "least", "most", "seen", "texts")
+    `hidden`: the log hides some of them, so nothing is told of any.
+    """
+
+    __slots__ = ("common", "hidden", "least", "most", "seen", "texts")
 
     def __init__(self) -> None:
         self.seen = 0
+        self.hidden = False
         self.texts: set[str] | None = set()
         self.common: set[str] | None = None
         self.least: Decimal | None = None
@@ -47,6 +51,11 @@ class Values:
                 self._text(item)
         else:
             self._number(value)
+
+    def hide(self) -> None:
+        """Count one that must not be told."""
+        self.seen += 1
+        self.hidden = True
 
     def _text(self, value: str) -> None:
         if self.texts is None:
@@ -75,6 +84,8 @@ class Values:
 
 def argument_bounds(expression: str, kind: Mapping[str, Json], values: Values) -> list[str]:
     """The conditions on an argument of this Cedar type; none where what was seen does not bound it."""
+    if values.hidden:
+        return []
     few = values.few
     match kind:
         case {"type": "Long"}:
@@ -94,6 +105,8 @@ def argument_bounds(expression: str, kind: Mapping[str, Json], values: Values) -
 def fact_bounds(expression: str, members: Mapping[str, Values]) -> list[str]:
     """The conditions on the facts of an argument: a folder that all paths lie in, few hosts or a domain they lie in, a largest size."""
     found: list[str] = []
+    if any(values.hidden for values in members.values()):
+        return found
     if "size" in members:
         found += [f"{expression}.size <= {_digits(_up(members['size'].most or Decimal(0), 0))}"]
     if "folders" in members:

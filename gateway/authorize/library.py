@@ -93,14 +93,17 @@ class Library:
         self._answer: Answer = lru_cache(maxsize=REMEMBERED_MAX)(Question.answer)
         self._view: Callable[[Uid, tuple[Path, ...] | None], View] = lru_cache(maxsize=SCHEMAS_MAX)(self._make_view)
 
-    def seat(self, principal: Uid, action: Uid, resource: Uid, entities: bytes, *, projected: bool) -> Seat:
-        """Prepare one kind of request. `entities` is the JSON of the principal's and the resource's slice. Raises EngineError."""
+    def seat(self, principal: Uid, action: Uid, resource: Uid, entities: bytes, *, projected: bool, also: frozenset[Path] = frozenset()) -> Seat:
+        """Prepare one kind of request. `entities` is the JSON of the principal's and the resource's slice. Raises EngineError.
+
+        `also` is shown, and so validated, besides what policies read where they are shown no more than that.
+        """
         found = self.index.slice(*self._keys(principal, action, resource, entities))
         request = {"principal": principal.json, "action": action.json, "resource": resource.json}
         handle = parse_entities(entities, self._view(action, None).schema)
 
         def question(rules: Rules | None, reads: frozenset[Path]) -> Question | None:
-            return Question(request, rules, handle, self._view(action, tuple(sorted(reads)) if projected else None)) if rules else None
+            return Question(request, rules, handle, self._view(action, tuple(sorted(reads | also)) if projected else None)) if rules else None
 
         return Seat(
             answer=self._answer if projected else Question.answer,

@@ -16,7 +16,9 @@ from gateway.authorize.bundle import Bundle
 from gateway.authorize.engine import EngineError, Uid
 from gateway.authorize.judgement import Judgement, judge, stopped
 from gateway.authorize.library import Seat
+from gateway.authorize.policy import Path
 from gateway.authorize.schema import SchemaSource
+from gateway.authorize.slices import project
 from gateway.call import Basis
 from gateway.canonical import Json, loads_trusted
 from gateway.logmode import REDACTED
@@ -25,6 +27,9 @@ SEATS_MAX = 4_096
 SCHEMAS_MAX = 64
 
 WITHHELD = "inputs withheld: sealed without a key at hand, erased, or never kept"
+
+_ARGUMENTS: frozenset[Path] = frozenset({("input",), ("facts",), ("raw",)})
+"""The members of a context that come from the contract."""
 
 Direction = Literal["widening", "narrowing", "other"]
 
@@ -92,25 +97,37 @@ class Rerun:
         return judge(evaluation, self._bundle.library.by_id)
 
     def _make_place(self, principal: str, action: str, resource: str, entities: str, schema: str) -> _Place | Unfit:
-        """Where the same contract still describes the call, its context fits for certain and is shown as far as it is read; else all is validated."""
+        """Where the same contract still describes the call, its context fits for certain and is shown as far as it is read; else the arguments are
+        validated, whether they are read or not. What the gateway itself adds to a context counts only as far as it is read.
+        """
         who, what, where = (Uid.parse(text) for text in (principal, action, resource))
         if what.id not in self._bundle.plans:
             return Unfit(f"there is no operation {what.id}")
-        fits = schema == self._bundle.schema.digest or self._same(self._described(schema), what)
-        stored = self._blob(entities)
+        library, stored = self._bundle.library, self._blob(entities)
+        fits = schema == self._bundle.schema.digest
         try:
-            return _Place(self._bundle.library.seat(who, what, where, stored, projected=fits), fits)
+            if not fits:
+                near = library.near(who, what, where, stored)
+                fits = _same(self._described(schema), library.source, what, frozenset().union(*(policy.reads for policy in near)) | _ARGUMENTS)
+            return _Place(library.seat(who, what, where, stored, projected=True, also=frozenset() if fits else _ARGUMENTS), fits)
         except EngineError as error:
             return Unfit(str(error))
-
-    def _same(self, then: SchemaSource, action: Uid) -> bool:
-        now = self._bundle.library.source
-        known = action.id in then.generated[""]["actions"]
-        return known and then.declared == now.declared and then.only(action) == now.only(action)
 
     def _read_schema(self, digest: str) -> SchemaSource:
         described = loads_trusted(self._blob(digest))
         return SchemaSource(described["generated"], described["declared"])
+
+
+def _same(then: SchemaSource, now: SchemaSource, action: Uid, reads: frozenset[Path]) -> bool:
+    """Whether two schemas say the same of this part of the action's context, and of all entities."""
+    if then.declared != now.declared or action.id not in then.generated[""]["actions"]:
+        return False
+    if then.generated[""]["entityTypes"] != now.generated[""]["entityTypes"]:
+        return False
+    before, after = (project(reads, source.context(action), source.generated[""]["commonTypes"]) for source in (then, now))
+    if before is None or after is None:  # a policy takes the context as a whole
+        return then.only(action) == now.only(action)
+    return before.attributes == after.attributes
 
 
 def again(bundle: Bundle, basis: Basis) -> Judgement | None:

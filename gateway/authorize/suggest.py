@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.authorize.bounds import Values, argument_bounds, fact_bounds, member, present, quoted
 from gateway.authorize.plans import Plan
 from gateway.canonical import Json
+from gateway.logmode import parts_of
 
 _NOT_IN_ID = re.compile(r"[^a-z0-9._-]+")
 
@@ -26,16 +27,29 @@ class Usage:
     newest: int = 0
     values: dict[tuple[str, ...], Values] = field(default_factory=lambda: defaultdict(Values))
 
-    def add(self, context: Mapping[str, Json], *, n: int, t: int) -> None:
+    def add(self, context: Mapping[str, Json], *, n: int, t: int, hidden: Collection[str] = ()) -> None:
+        """Take a call in. `hidden` are pointers to what the log hides of the decision: of those arguments nothing will be told."""
+        secret = {_argument(parts[2]) for pointer in hidden if (parts := parts_of(pointer))[0] == "ctx"}
         self.calls += 1
         self.first = self.first or t
         self.last, self.newest = t, n
         for part in ("input", "raw"):
             for name, value in context.get(part, {}).items():
-                self.values[part, name].add(value)
+                self._take((part, name), value, secret)
         for name, fact in context.get("facts", {}).items():
             for kind, value in fact.items():
-                self.values["facts", name, kind].add(value)
+                self._take(("facts", name, kind), value, secret)
+
+    def _take(self, path: tuple[str, ...], value: Json, secret: Collection[str]) -> None:
+        if _argument(path[1]) in secret:
+            self.values[path].hide()
+        else:
+            self.values[path].add(value)
+
+
+def _argument(name: str) -> str:
+    """The argument that a member of the context is about: a fact about a part of one is named by a pointer."""
+    return parts_of(name)[0] if name.startswith("/") else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from gateway.cli.output import plural, print_json, printable, shown_path, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_log import Decision, Decisions, OfAgent, Since
 from gateway.errors import Problem
+from gateway.logmode import REDACTED
 
 HEADING = """\
 // Suggested by `portreeve policy suggest` from {decisions} of the decision log: what was done and allowed, and little more.
@@ -55,7 +56,8 @@ class Observed:
         then = decision.authz["decision"]
         if then == found.verdict == "allow":
             self.taken["covered"] += 1
-            self.usage[decision.agent, decision.action].add(decision.authz["ctx"], n=decision.record.n, t=decision.record.t)
+            hidden = decision.record.body["authz"].get(REDACTED, ())
+            self.usage[decision.agent, decision.action].add(decision.authz["ctx"], n=decision.record.n, t=decision.record.t, hidden=hidden)
         else:
             self.taken["not allowed" if then != "allow" else "not allowed today"] += 1
 

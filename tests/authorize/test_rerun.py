@@ -7,6 +7,7 @@ import pytest
 from gateway.authorize.judgement import Judgement
 from gateway.authorize.rerun import Flip, Rerun, Unfit, again, flip, judgement_of, recorded
 from gateway.call import Facts
+from gateway.canonical import dumps, loads
 
 from .test_replay import authz
 from .world import NOW_US, NUMBER, OPERATIONS, PERMIT_ALL, REFUND_OF, STRING, agent, ask, operation, quick
@@ -117,3 +118,21 @@ def test_a_flip_names_what_the_stricter_decision_rests_on(before, after, expecte
 def test_other_reasons_for_the_same_decision_are_no_flip():
     assert flip(ALLOW, Judgement("allow", ("q",))) is None
     assert flip(DENY, FORBIDDEN) is None
+
+
+def test_a_record_from_before_the_gateway_told_the_weekday_is_decided_unless_a_policy_asks_for_it():
+    record, blobs = authz(ask(quick(PERMIT_ALL), "tickets/create_refund", REFUND_OF | {"amount": 60}))
+    del record["ctx"]["weekday"]
+    described = loads(blobs[record["schema"]])
+    for name, action in described["generated"][""]["actions"].items():
+        if "appliesTo" in action:
+            del described["generated"][""]["actions"][name]["appliesTo"]["context"]["attributes"]["weekday"]
+    record["schema"] = "sha256:then"
+    blobs["sha256:then"] = dumps(described)
+    assert Rerun(quick(PERMIT_ALL + LIMIT), blobs.__getitem__).decide(record) == Judgement("deny", ("limit",))
+    wider = changed("create_refund", operation("create_refund", REFUND | {"note": STRING}, list(REFUND), "write", method="POST"))
+    assert Rerun(quick(PERMIT_ALL + LIMIT, operations=wider), blobs.__getitem__).decide(record) == Judgement("deny", ("limit",))
+    weekend = '@id("weekend") forbid (principal, action, resource) when { context.weekday > 5 };'
+    assert isinstance(Rerun(quick(PERMIT_ALL + weekend), blobs.__getitem__).decide(record), Unfit)
+    whole = '@id("whole") forbid (principal, action == Action::"tickets/create_refund", resource) when { [context].contains(context) && false };'
+    assert isinstance(Rerun(quick(PERMIT_ALL + whole), blobs.__getitem__).decide(record), Unfit)

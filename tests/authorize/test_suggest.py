@@ -111,3 +111,26 @@ def test_names_are_new_and_agents_that_are_gone_get_nothing():
     (found,) = suggested(calls, taken=["least-support-bot-tickets"])
     assert found.id == "least-support-bot-tickets-2"
     assert suggested(calls, owners={}) == []
+
+
+def test_of_an_argument_that_the_log_hides_nothing_is_told():
+    bundle = quick(EVERYTHING)
+    usage = Usage()
+    for n in range(6):
+        arguments = {"body": "b", "to": ["ann@secret.example"], "path": "/secret/x", "from": "me@plain.example"}
+        context = loads_trusted(ask(bundle, "mail/send", arguments).basis.context)
+        usage.add(context, n=n, t=n + 1, hidden=["/ctx/input/path", "/ctx/facts/path", "/ctx/input/to", "/errors/0"] if n == 3 else ())
+    (found,) = suggest({("support-bot", "mail/send"): usage}, bundle.plans, OWNERS, ())
+    assert "secret" not in found.text
+    assert "plain.example" in found.text
+    assert {"to", "path"} <= set(found.unbounded)
+
+
+def test_numbers_that_the_log_hides_bound_nothing():
+    bundle = quick(EVERYTHING)
+    usage = Usage()
+    for amount in (1, 2, 3):
+        context = loads_trusted(ask(bundle, "tickets/create_refund", REFUND_OF | {"amount": amount}).basis.context)
+        usage.add(context, n=amount, t=amount, hidden=["/ctx/input/amount"] if amount == 3 else ())
+    (found,) = suggest({("support-bot", "tickets/create_refund"): usage}, bundle.plans, OWNERS, ())
+    assert "amount" not in " ".join(found.conditions)
