@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway import __version__
+from gateway.announce import announce
 from gateway.canonical import Json
 from gateway.config.load import load
 from gateway.config.model import Settings
@@ -25,7 +26,7 @@ from gateway.doors.server import Server, serve
 from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
-from gateway.loading import announce, audience, faults_of, load_beside, load_state, settle
+from gateway.loading import audience, faults_of, load_beside, load_state, settle
 from gateway.metrics import LogHead, Metrics, ReloadResult
 from gateway.pipeline import Pipeline, State
 from gateway.record import Control, Redactor, reach_log
@@ -182,7 +183,7 @@ class Gateway:
             state = await load_beside(before, lambda: _settings(self.settings.folder, self.share))
             if state.digest == before.digest and faults_of(state) == faults_of(before) and not self.failing:
                 return "unchanged"
-            await announce(self.pipeline.log, state)
+            await announce(self.pipeline.log, state, before)
         except Problems as problems:
             return self._keep([str(p) for p in problems.problems])
         except Refusal as refusal:

@@ -12,15 +12,15 @@ import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from gateway.authorize import Bundle, load_bundle
+from gateway.authorize import load_bundle
 from gateway.call import Blob
 from gateway.canonical import Json, dumps
 from gateway.config.model import Settings
+from gateway.config.stored import settings_object
 from gateway.identify import SigningKeys, Verifier
 from gateway.identities import load_identities
 from gateway.inject import Credentials
 from gateway.pipeline import State
-from gateway.record import Log
 from gateway.shadowing import load_candidate
 from gateway.tools.catalogue import Catalogue
 
@@ -44,8 +44,10 @@ def load_state(settings: Settings, hot: Iterable[tuple[str, str]] = ()) -> State
     for some in (bundle, candidate.bundle if candidate else None):
         if some is not None:
             some.warm(hot)
+    stored = settings_object(settings)
     parts: dict[str, Json] = {
         "config": settings.digest,
+        "settings": stored.digest,
         "contracts": catalogue.digest,
         "identities": identities.digest,
         "keys": Blob.of(dumps([keys.kid, *sorted(keys.public)])).digest,
@@ -68,6 +70,7 @@ def load_state(settings: Settings, hot: Iterable[tuple[str, str]] = ()) -> State
         parts=parts,
         agents=len(identities.agents),
         candidate=candidate,
+        stored=stored,
     )
 
 
@@ -107,11 +110,3 @@ def settle() -> None:
 def faults_of(state: State) -> tuple[str, ...]:
     """Why the candidate does not load; empty where it does, or there is none."""
     return tuple(str(problem) for problem in state.candidate.problems) if state.candidate else ()
-
-
-async def announce(log: Log, state: State) -> None:
-    """Record what goes into force, before it does. The candidate is kept as well: `shadow` records name it."""
-    bundle: Bundle = state.bundle
-    candidate = state.candidate.bundle if state.candidate else None
-    blobs = (bundle.policies, bundle.schema, *((candidate.policies,) if candidate else ()))
-    await log.append("policy.load", {"state": state.digest, **state.parts}, blobs=blobs)

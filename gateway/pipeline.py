@@ -20,6 +20,7 @@ from gateway.authorize import Bundle, decide
 from gateway.call import (
     Answer,
     Basis,
+    Blob,
     ClientGone,
     CredentialUse,
     Facts,
@@ -52,7 +53,9 @@ from gateway.verdicts import refusal_of
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One loaded deployment. Calls in flight keep theirs while the next one goes live. `digests` names its parts for the log."""
+    """One loaded deployment. Calls in flight keep theirs while the next one goes live. `parts` names what it is made of, for the log, which keeps
+    the settings as `stored`.
+    """
 
     settings: Settings
     catalogue: Catalogue
@@ -61,6 +64,7 @@ class State:
     credentials: Credentials
     keys: SigningKeys
     digest: str
+    stored: Blob
     parts: Mapping[str, Json]
     agents: int
     candidate: Candidate | None = None

@@ -11,12 +11,15 @@ from gateway.record.objects import ObjectBroken, read_object
 from gateway.record.recovery import closes_calls, opens_call
 from gateway.record.tree import Frontier
 
-NAMED = ("ents", "policies", "schema", "candidate")
-"""Members that name an object: of `authz` in a `call`, of the record itself in a `policy.load`."""
+NAMED = ("ents", "policies", "schema", "candidate", "settings", "contracts", "contract")
+"""Members that name an object: of `authz` in a `call`, of the record itself in a `policy.load` or `contract.load`."""
 
 
 HEADS = frozenset({"log.open", "seg.open"})
 """Kinds that begin a segment, and stand nowhere else."""
+
+
+LOADS = frozenset({"policy.load", "contract.load"})
 
 
 class Content:
@@ -40,7 +43,7 @@ class Content:
             return
         if kind in HEADS:
             raise BrokenLine("it may only begin a segment")
-        if kind == "policy.load":
+        if kind in LOADS:
             self._check_objects(members)
         self._open_calls.difference_update(closes_calls(kind, members))
 

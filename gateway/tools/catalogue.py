@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.call import Blob, Operation
-from gateway.canonical import digest, dumps
+from gateway.canonical import dumps
 from gateway.config.model import Settings, ToolSettings
 from gateway.errors import Problem, Problems
 from gateway.tools.document import read_document
@@ -20,10 +20,10 @@ from gateway.tools.tool import Tool
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All tools of a deployment by name. `digest` covers every contract and every effect class that the settings override."""
+    """All tools of a deployment by name. `index` names the contract of each, and the effect classes that the settings override."""
 
     tools: Mapping[str, Tool]
-    digest: str
+    index: Blob
 
     @classmethod
     def load(cls, settings: Settings) -> Catalogue:
@@ -40,7 +40,11 @@ class Catalogue:
         if problems:
             raise Problems(problems)
         content = {n: [t.contract.digest if t.contract else None, dict(t.settings.effects)] for n, t in tools.items()}
-        return cls(tools, digest(dumps(content)))
+        return cls(tools, Blob.of(dumps(content)))
+
+    @property
+    def digest(self) -> str:
+        return self.index.digest
 
     def tool(self, name: str) -> Tool | None:
         return self.tools.get(name)
@@ -83,7 +87,7 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
         raise Problems(findings.problems)
     return Tool(
         tool,
-        Blob.of(document.raw),
+        Blob.of(dumps(document.value)),
         reader.plans,
         reader.routes,
         tuple(findings.notes),

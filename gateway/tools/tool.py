@@ -22,7 +22,7 @@ _LISTED: tuple[tuple[Effect, str], ...] = (("read", "GET"), ("write", "POST"), (
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`contract` is None for a tool without one; `plans` are the declared operations by name, `routes` the same by path.
+    """`contract` is its document as canonical JSON, without the comments of a file; None for a tool without one; `plans` are the declared operations by name, `routes` the same by path.
 
     `notes` say what was left out of the contract because calls to it cannot be held to it exactly.
     `undeclared_log` is how the log holds paths that no operation declares.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.call import Blob
+from gateway.canonical import dumps
 from gateway.config.model import ToolSettings
 from gateway.errors import Problems
 from gateway.tools.catalogue import Catalogue
+from gateway.tools.document import read_document
 from tests.tools.world import ROOT, TICKETS, deployment
 
 TOOL = ToolSettings("tickets", "http://127.0.0.1:1", contract=TICKETS.relative_to(ROOT), groups=("support",))
@@ -19,7 +21,7 @@ def test_tools_are_found_by_their_whole_name():
     tool = catalogue.tool("tickets")
     assert tool is not None
     assert (tool.name, tool.groups, tool.settings) == ("tickets", ("support",), TOOL)
-    assert tool.contract == Blob.of(TICKETS.read_bytes())
+    assert tool.contract == Blob.of(dumps(read_document(TICKETS).value)), "without the comments of the file"
     assert [catalogue.tool(name) for name in ("ticket", "Tickets", "tickets%2e", "")] == [None] * 4
     plain = catalogue.tool("plain")
     assert plain is not None
@@ -34,7 +36,9 @@ def test_all_operations_are_listed_with_the_unmapped_and_generic_ones():
 
 def test_the_digest_follows_contracts_and_effects(tmp_path):
     changed = tmp_path / "t.yaml"
-    changed.write_bytes(TICKETS.read_bytes() + b"\n")
+    changed.write_text(TICKETS.read_text().replace("operationId: get_ticket\n", "operationId: fetch_ticket\n"))
+    commented = tmp_path / "c.yaml"
+    commented.write_text(TICKETS.read_text() + "# a comment\n")
     digests = {
         Catalogue.load(deployment(TOOL)).digest,
         Catalogue.load(deployment(TOOL, PLAIN)).digest,
@@ -43,6 +47,7 @@ def test_the_digest_follows_contracts_and_effects(tmp_path):
     }
     assert len(digests) == 4
     assert Catalogue.load(deployment(TOOL)).digest in digests
+    assert Catalogue.load(deployment(ToolSettings("tickets", "http://x", contract=commented))).digest in digests
 
 
 def test_the_faults_of_all_tools_are_found_in_one_look(tmp_path):
