@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.authorize.annotations import check as check_annotations
 from gateway.authorize.annotations import is_expired
 from gateway.authorize.compile import compile_policies
+from gateway.authorize.drift import with_contracts
 from gateway.authorize.engine import ENGINE, Uid
 from gateway.authorize.library import SHADOW_ERROR, Library, Seat, ancestors, parents_of
 from gateway.authorize.lint import WARNINGS
@@ -153,7 +154,7 @@ def read_bundle(
     findings = check_meaning(policies, source, plans=plans, tools=tools, identities=identities, today=today)
     problems = [*_explained(problems, policies, findings), *check_annotations(policies), *(p for p in findings if p.code not in WARNINGS)]
     if problems:
-        raise Problems(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
+        raise Problems(sorted(with_contracts(problems, policies, plans, tools), key=lambda p: (p.file, p.line, p.column)))
     entities: dict[Uid, list[Json]] = {Uid("Agent", a.id): agent_entities(a) for a in identities.agents.values()}
     for tool in tools:
         entities[Uid("Tool", tool.name)] = tool_entities(tool, [p for p in plans.values() if p.operation.tool == tool.name])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.authorize.cases import Finding, read_cases, run_cases
-from gateway.authorize.engine import parse_schema
 from gateway.authorize.policy import Policy
-from gateway.canonical import dumps
 from gateway.cli.conformance import conformance
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
-from gateway.cli.policy_completion import operations, policies
+from gateway.cli.policy_completion import policies
 from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
@@ -22,6 +19,7 @@ from gateway.cli.policy_explain import explain
 from gateway.cli.policy_fmt import fmt
 from gateway.cli.policy_lint import Strict, lint, look
 from gateway.cli.policy_replay import replay
+from gateway.cli.policy_schema import schema
 from gateway.cli.policy_shadow import shadow
 from gateway.cli.policy_suggest import suggest_permits
 from gateway.cli.policy_who_can import who_can
@@ -33,6 +31,7 @@ app.command()(explain)
 app.command()(coverage)
 app.command()(replay)
 app.command()(shadow)
+app.command()(schema)
 app.command("suggest")(suggest_permits)
 app.command()(lint)
 app.command()(fmt)
@@ -117,33 +116,6 @@ def _case_json(finding: Finding) -> dict[str, object]:
         "reasons": finding.reasons,
         "code": finding.code,
     }
-
-
-@app.command()
-def schema(
-    folder: Folder = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print Cedar's JSON form, as editors take it.")] = False,
-    action: Annotated[str, typer.Option("--action", autocompletion=operations, help="Only this operation, such as tickets/create_refund.")] = "",
-) -> None:
-    """Print what policies can be about: types, operations, arguments. Generated from contracts, tools and identities.
-
-    Example: portreeve policy schema --action tickets/create_refund
-    """
-    source = Deployment.read(folder).schema()
-    generated = source.generated
-    if action:
-        actions = generated[""]["actions"]
-        if "appliesTo" not in actions.get(action, {}):
-            known = ", ".join(sorted(name for name, kind in actions.items() if "appliesTo" in kind))
-            raise Problem("unknown_operation", f"there is no operation {action}", remedy=f"name one of: {known}")
-        chosen = {parent["id"]: {} for parent in actions[action]["memberOf"]} | {action: actions[action]}
-        generated = {"": {**generated[""], "actions": chosen}}
-    if as_json:
-        print(json.dumps(generated, indent=2, ensure_ascii=False))
-        return
-    print(str(parse_schema(dumps(generated).decode())).replace("__cedar::", "").strip())
-    if source.declared.strip() and not action:
-        print(f"\n// from schema.cedarschema\n{source.declared.strip()}")
 
 
 @app.command("list")

@@ -11,15 +11,17 @@ from cedarpy import Entities, PolicySet, Schema, is_authorized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.authorize import decide, recompute
 from gateway.authorize.engine import Uid, parse_entities, parse_schema
 from gateway.authorize.facts import derive
-from gateway.call import Deny, Facts, Permit
+from gateway.authorize.listing import listed
+from gateway.call import Deny, Facts, Invocation, Permit
 from gateway.canonical import JsonError, dumps, loads
 from gateway.cli.output import print_problems
 from gateway.config.model import Limits
 from gateway.errors import Problems
 
-from .world import NOW_US, PERMIT_ALL, REFUND_OF, ask, load, operation, quick
+from .world import NOW_US, PERMIT_ALL, REFUND_OF, ask, identity, invocation, load, operation, quick
 
 REQUEST = {"principal": {"type": "A", "id": "a"}, "action": {"type": "Action", "id": "x"}, "resource": {"type": "A", "id": "r"}}
 BAD_REASON = (
@@ -207,11 +209,6 @@ def test_trap_13_no_name_breaks_out_of_the_schema():
     operations = (operation(odd, {odd: {"type": "string"}}, [odd]), operation("if", {"in": {"type": "string"}, "has space": {"type": "integer"}}))
     bundle = quick('@id("p") permit (principal, action, resource) when { context.delegation_depth == 0 };', operations=operations)
     plan = bundle.plans[f"tickets/{odd}"]
-    from gateway.authorize import decide, recompute
-    from gateway.call import Invocation
-
-    from .world import identity, invocation
-
     made = invocation("tickets/x")
     found = decide(bundle, Invocation(made.call, plan.operation, {odd: odd}, "", None), identity(), Facts(NOW_US))
     assert isinstance(found, Permit)
@@ -229,6 +226,30 @@ def test_trap_13_no_name_breaks_out_of_the_schema():
     assert recompute(record, blobs.__getitem__)["decision"] == "allow"
 
 
+def test_trap_14_names_that_other_generators_refuse_or_merge_are_operations_of_their_own():
+    names = ("fs.read", "read-file", "read_file", "read__file", "Read File", "if", "in", "github/search")
+    operations = tuple(
+        operation(name, {"has space": {"type": "number"}, "o": {"type": "object", "properties": {"n": {"type": "number"}}}}) for name in names
+    )
+    text = "".join(
+        f'@id("p{n}") permit (principal, action == Action::"tickets/{name}", resource) when {{ context.input has "has space" && context.input["has space"] == decimal("{n}.5") && context.input has o && context.input.o has n && context.input.o.n == decimal("{n}.5") }};'
+        for n, name in enumerate(names)
+    )
+    for projected in (True, False):
+        bundle = quick(text, projected=projected, operations=operations)
+        for n, name in enumerate(names):
+            for other in range(len(names)):
+                arguments = {"has space": other + 0.5, "o": {"n": other + 0.5}}
+                found = decide(bundle, Invocation(invocation("tickets/x").call, operations[n], arguments, "", None), identity(), Facts(NOW_US))
+                assert isinstance(found, Permit if other == n else Deny), name
+
+
+def test_trap_14_numbers_and_objects_have_types_and_are_no_opaque_entities():
+    found = quick("").plans["tickets/import_all"].context["attributes"]["input"]["attributes"]
+    assert found["price"] == {"type": "Extension", "name": "decimal", "required": False}
+    assert found["address"]["type"] == "Record"
+
+
 def test_trap_15_a_default_deny_has_no_reasons_and_the_message_of_a_permit_does_not_leak_into_a_deny():
     text = '@id("p") @message("well done") permit (principal, action, resource); @id("f") forbid (principal, action, resource);'
     found = ask(quick(text), "tickets/list_tickets")
@@ -237,11 +258,6 @@ def test_trap_15_a_default_deny_has_no_reasons_and_the_message_of_a_permit_does_
 
 def test_trap_16_an_operation_without_arguments_takes_none():
     bundle = quick(PERMIT_ALL, operations=(operation("ping"),))
-    from gateway.authorize import decide
-    from gateway.call import Invocation
-
-    from .world import identity, invocation
-
     call = invocation("tickets/x").call
     for arguments, kind in (({}, Permit), ({"x": 1}, Deny)):
         assert isinstance(
@@ -254,6 +270,37 @@ def test_trap_17_what_the_engine_cannot_decide_is_a_deny_with_a_basis_to_record(
     assert isinstance(found, Deny)
     assert found.basis.verdict == "error"
     assert found.basis.errors
+
+
+def test_trap_17_a_rule_on_arguments_hides_nothing_from_a_list():
+    text = '@id("p") permit (principal, action == Action::"tickets/create_refund", resource) when { context.input.amount.lessThan(decimal("50.0")) };'
+    found = listed(quick(text), identity(), "tickets/create_refund")
+    assert found is not None
+    assert found.answer == "depends"
+
+
+def test_trap_17_the_arguments_reach_the_policy():
+    text = PERMIT_ALL + '@id("f") forbid (principal, action == Action::"tickets/create_refund", resource) when { context.input.reason == "bad" };'
+    assert isinstance(ask(quick(text), "tickets/create_refund", REFUND_OF | {"reason": "bad"}), Deny)
+    assert isinstance(ask(quick(text), "tickets/create_refund", REFUND_OF), Permit)
+
+
+def test_empty_arguments_are_authorized_too():
+    assert isinstance(ask(quick(""), "tickets/list_tickets", {}), Deny)
+    assert isinstance(ask(quick('@id("f") forbid (principal, action, resource);' + PERMIT_ALL), "tickets/list_tickets", {}), Deny)
+
+
+@pytest.mark.parametrize("amount", ["5000", None, [5000], {"n": 5000}, True])
+def test_an_argument_of_another_type_or_none_turns_no_forbid_off(amount):
+    text = (
+        PERMIT_ALL
+        + '@id("f") forbid (principal, action == Action::"tickets/create_refund", resource) when { context.input.amount.greaterThan(decimal("100.0")) };'
+    )
+    for projected in (True, False):
+        bundle = quick(text, projected=projected)
+        assert ask(bundle, "tickets/create_refund", REFUND_OF | {"amount": amount}).code == "unrepresentable"
+        assert ask(bundle, "tickets/create_refund", {n: v for n, v in REFUND_OF.items() if n != "amount"}).code == "unrepresentable"
+        assert ask(bundle, "tickets/create_refund", REFUND_OF | {"amount": 5000}).code == "denied"
 
 
 def test_trap_18_facts_do_not_grow_beyond_their_argument_by_much():

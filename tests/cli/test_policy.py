@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.cli.policy import app, check, list_policies, run_tests, schema
+from gateway.cli.policy import app, check, list_policies, run_tests
 from gateway.errors import Problem, Problems
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,23 +80,6 @@ def test_a_case_that_turns_out_otherwise_is_shown_and_fails_the_command(deployme
 def test_cases_can_be_chosen_by_name(deployment, capsys):
     run_tests(["auditor"], deployment, as_json=True)
     assert [case["name"] for case in shown(capsys)["cases"]] == ["an auditor exports tickets", "an auditor opens no ticket"]
-
-
-def test_the_schema_shows_what_an_operation_takes(deployment, capsys):
-    schema(deployment, action="tickets/create_refund")
-    text = capsys.readouterr().out
-    assert "amount: decimal" in text
-    assert "__cedar" not in text
-    schema(deployment, as_json=True)
-    assert "tickets/delete_ticket" in shown(capsys)[""]["actions"]
-    with pytest.raises(Problem, match="tickets/nothing"):
-        schema(deployment, action="tickets/nothing")
-
-
-def test_what_is_declared_besides_is_shown_too(deployment, capsys):
-    (deployment / "policies/schema.cedarschema").write_text("entity Region;\n")
-    schema(deployment)
-    assert "entity Region;" in capsys.readouterr().out
 
 
 def test_policies_are_listed_with_their_scope(deployment, capsys):
