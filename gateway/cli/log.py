@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.log_erase import erase
+from gateway.cli.log_export import export
 from gateway.cli.log_place import (
     KEY,
     AsJson,
@@ -38,6 +39,7 @@ for _command in (verify, replay, writer, prove, check_receipt, consistency, eras
     app.command()(_command)
 app.command()(query)
 app.command()(verifier)
+app.command()(export)
 app.command("open")(open_calls)
 app.command("check-proof")(check_proof_file)
 app.add_typer(index, name="index")
