@@ -28,6 +28,7 @@ from gateway.cli.log_query import index, open_calls, query
 from gateway.cli.log_replay import replay
 from gateway.cli.log_verify import verifier, verify
 from gateway.cli.log_view import decision_story, summary_line
+from gateway.cli.log_witness import app as witness
 from gateway.cli.log_writer import writer
 from gateway.cli.output import print_json, styled
 from gateway.errors import Problem
@@ -43,6 +44,7 @@ app.command()(export)
 app.command("open")(open_calls)
 app.command("check-proof")(check_proof_file)
 app.add_typer(index, name="index")
+app.add_typer(witness, name="witness")
 
 
 @app.command()

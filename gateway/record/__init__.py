@@ -3,6 +3,7 @@
 from gateway.record.calls import Call, Query, scan_calls
 from gateway.record.claims import Claim, Contradiction, contradiction
 from gateway.record.control import Control, append_record
+from gateway.record.cosign import Cosigner, WitnessKey, cosignatures
 from gateway.record.index import CallIndex, IndexUnusable, count_calls, find_calls
 from gateway.record.keyring import Keyring
 from gateway.record.line import BrokenLine, Record, record_of
@@ -16,27 +17,25 @@ from gateway.record.remote import connect_log, reach_log
 from gateway.record.report import Level, Report
 from gateway.record.scraped import BadHistory, history_claims, history_url
 from gateway.record.seals import WITHHELD, Redactor, Why, Withheld
-from gateway.record.signer import PUBLIC_FILE, NoteSigner
+from gateway.record.signer import PUBLIC_FILE, NoteSigner, private_key
 from gateway.record.tlogproof import check_proof, read_hashes
 from gateway.record.verify import Question, verify_folder, verify_log
+from gateway.record.witness import REQUEST_BYTES_MAX, Witness
 from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
     "BadHistory",
-    "Call",
-    "CallIndex",
-    "IndexUnusable",
-    "Query",
-    "count_calls",
-    "find_calls",
-    "scan_calls",
     "BadNote",
     "BadProof",
     "BrokenLine",
+    "Call",
+    "CallIndex",
     "Checkpoint",
     "Claim",
     "Contradiction",
     "Control",
+    "Cosigner",
+    "IndexUnusable",
     "Keyring",
     "Level",
     "Log",
@@ -50,7 +49,9 @@ __all__ = [
     "ObjectMissing",
     "PUBLIC_FILE",
     "Prover",
+    "Query",
     "Question",
+    "REQUEST_BYTES_MAX",
     "ReceiptText",
     "Record",
     "Redactor",
@@ -58,19 +59,26 @@ __all__ = [
     "WITHHELD",
     "Why",
     "Withheld",
+    "Witness",
+    "WitnessKey",
     "append_record",
     "check_consistency",
     "check_proof",
     "connect_log",
     "contradiction",
+    "cosignatures",
+    "count_calls",
+    "find_calls",
     "history_claims",
     "history_url",
     "open_log",
     "open_own_checkpoint",
     "parse_keys",
+    "private_key",
     "reach_log",
     "read_hashes",
     "record_of",
+    "scan_calls",
     "verify_folder",
     "verify_log",
 ]

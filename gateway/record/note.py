@@ -20,6 +20,10 @@ NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,255}")
 """A key name, and so an origin: no white space and no plus sign (signed-note), no control character."""
 
 
+SIGNATURES_MAX = 64
+"""Verifiers should have a limit, of 16 at least (signed-note)."""
+
+
 class BadNote(ValueError):  # noqa: N818
     """The note is malformed, or no trusted key has signed it."""
 
@@ -33,7 +37,7 @@ class NoteKey:
 
     @property
     def id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+        return key_id(self.name, ED25519, self.public)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{base64.b64encode(ED25519 + self.public).decode()}"
@@ -41,23 +45,37 @@ class NoteKey:
     @classmethod
     def parse(cls, text: str) -> NoteKey:
         """Read a verifier key line. Raises BadNote; a key id that does not belong to the key is refused."""
-        name, _, rest = text.strip().partition("+")
-        ident, _, encoded = rest.partition("+")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadNote("not a verifier key") from error
-        key = cls(name, raw[1:])
-        if not NAME.fullmatch(name) or raw[:1] != ED25519 or len(raw) != 33 or ident != key.id.hex():
-            raise BadNote("not an Ed25519 verifier key")
-        return key
+        return cls(*verifier_key(text, ED25519))
 
     def verify(self, text: bytes, signature: bytes) -> bool:
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return verified(self.public, text, signature)
+
+
+def key_id(name: str, kind: bytes, public: bytes) -> bytes:
+    """What a signature line by this key starts with."""
+    return hashlib.sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
+def verifier_key(text: str, kind: bytes) -> tuple[str, bytes]:
+    """Name and public key of a verifier key line of this kind. Raises BadNote."""
+    name, _, rest = text.strip().partition("+")
+    ident, _, encoded = rest.partition("+")
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadNote("not a verifier key") from error
+    if not NAME.fullmatch(name) or raw[:1] != kind or len(raw) != 33 or ident != key_id(name, kind, raw[1:]).hex():
+        raise BadNote("not an Ed25519 verifier key")
+    return name, raw[1:]
+
+
+def verified(public: bytes, text: bytes, signature: bytes) -> bool:
+    """Whether an Ed25519 signature is right."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def parse_keys(text: str) -> tuple[NoteKey, ...]:
@@ -83,18 +101,19 @@ class Checkpoint:
 
 
 def signed_note(text: bytes, key: NoteKey, signature: bytes) -> bytes:
-    return text + b"\n" + f"— {key.name} {base64.b64encode(key.id + signature).decode()}\n".encode()
+    return text + b"\n" + signature_line(key.name, key.id + signature)
+
+
+def signature_line(name: str, raw: bytes) -> bytes:
+    """One signature as it stands in a note; `raw` begins with the key id."""
+    return f"— {name} {base64.b64encode(raw).decode()}\n".encode()
 
 
 def open_note(note: bytes, keys: Sequence[NoteKey]) -> bytes:
     """The note's text when at least one trusted key has signed it and none has signed it wrongly. Raises BadNote."""
-    text, separator, signatures = note.rpartition(b"\n\n")
-    if not separator or not signatures.endswith(b"\n"):
-        raise BadNote("the note has no signature")
-    text += b"\n"
+    text, signatures = signatures_of(note)
     good = 0
-    for line in signatures[:-1].split(b"\n"):
-        name, signature = _signature(line)
+    for name, signature in signatures:
         for key in keys:
             if key.name == name and key.id == signature[:4]:
                 if not key.verify(text, signature[4:]):
@@ -103,6 +122,17 @@ def open_note(note: bytes, keys: Sequence[NoteKey]) -> bytes:
     if not good:
         raise BadNote("no trusted key has signed the note")
     return text
+
+
+def signatures_of(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """A note's text, and each of its signatures with its name and its first four bytes, the key id; unjudged. Raises BadNote."""
+    text, separator, signatures = note.rpartition(b"\n\n")
+    if not separator or not signatures.endswith(b"\n"):
+        raise BadNote("the note has no signature")
+    lines = signatures[:-1].split(b"\n")
+    if len(lines) > SIGNATURES_MAX:
+        raise BadNote("the note has too many signatures")
+    return text + b"\n", [_signature(line) for line in lines]
 
 
 def _signature(line: bytes) -> tuple[str, bytes]:

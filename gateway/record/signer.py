@@ -27,19 +27,7 @@ class NoteSigner:
     @classmethod
     def open(cls, folder: Path) -> NoteSigner:
         """Read `log.key` in the keys folder, or make it (0600). Raises Problem when others can read it or it is no Ed25519 key."""
-        path = folder / PRIVATE_FILE
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not path.exists():
-                _create(path)
-            return cls(_read(path), folder)
-        except OSError as error:
-            raise Problem(
-                "log_key",
-                f"the log's signing key cannot be used: {error.strerror}",
-                file=str(path),
-                remedy="let the gateway's user read and write this folder",
-            ) from error
+        return cls(private_key(folder / PRIVATE_FILE), folder)
 
     def key(self, name: str) -> NoteKey:
         return NoteKey(name, self._public)
@@ -57,6 +45,22 @@ class NoteSigner:
         known = path.read_text() if path.exists() else ""
         if line not in known.splitlines(keepends=True):
             path.write_text(known + line)
+
+
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """Read the key in this file, or make it (0600). Raises Problem when others can read it or it is no Ed25519 key."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
+        return _read(path)
+    except OSError as error:
+        raise Problem(
+            "log_key",
+            f"the log's signing key cannot be used: {error.strerror}",
+            file=str(path),
+            remedy="let the gateway's user read and write this folder",
+        ) from error
 
 
 def _create(path: Path) -> None:
