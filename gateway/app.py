@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway import __version__
+from gateway.anchoring import Anchoring, open_prover
 from gateway.announce import announce
 from gateway.canonical import Json
 from gateway.config.load import load
@@ -20,6 +21,7 @@ from gateway.config.model import Settings
 from gateway.doors.access import access_routes
 from gateway.doors.admin import admin_app
 from gateway.doors.agents import agents_app
+from gateway.doors.audit import Audit, rest
 from gateway.doors.http import allowed_hosts
 from gateway.doors.listing import listing_routes
 from gateway.doors.server import Server, serve
@@ -57,6 +59,8 @@ class Gateway:
         self._admin: Server | None = None
         self._teller: asyncio.Server | None = None
         self._control = Control(pipeline.log, lambda _: pipeline.redactor.look())
+        self._audit = Audit(lambda: open_prover(settings, rest), allowed_hosts(settings.admin))
+        self._anchoring = Anchoring(settings, pipeline.log, pipeline.metrics, report)
         self._watcher: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
 
@@ -106,6 +110,8 @@ class Gateway:
             if isinstance(error, Problem):
                 raise
             raise Problems([Problem("address_in_use", f"cannot listen: {error.strerror}", key="listen", remedy="choose a free address")]) from error
+        if share is None or share.number == 0:  # one of several workers is enough
+            gateway._anchoring.start()
         gateway._watcher = asyncio.create_task(gateway._watch(seen))
         settle()
         return gateway
@@ -129,7 +135,9 @@ class Gateway:
         self._agents = await serve(agents, at, settings.limits, on_refusal=self._door_refused)
         access = access_routes(lambda: pipeline.state, pipeline.gatherer.look, allowed_hosts(settings.admin), settings.limits)
         share = self.share
-        admin = admin_app(pipeline.metrics, self.readiness, access, together=(lambda: ask(share.supervisor)) if share else None)
+        admin = admin_app(
+            pipeline.metrics, self.readiness, [*access, *self._audit.routes()], together=(lambda: ask(share.supervisor)) if share else None
+        )
         self._admin = await serve(admin, admin_at, settings.limits, on_refusal=self._door_refused)
         if share:
             self._teller = await tell(share.own_socket, lambda: (pipeline.metrics.text().decode(), self.readiness()))
@@ -188,9 +196,9 @@ class Gateway:
             return self._keep([str(p) for p in problems.problems])
         except Refusal as refusal:
             return self._keep([str(refusal)])
-        settings, mine = state.settings, self.settings
-        if (settings.agents, settings.admin, settings.log, settings.limits) != (mine.agents, mine.admin, mine.log, mine.limits):
-            self._report("changed [listen], [log] or [limits] take effect after a restart")
+        settings = state.settings
+        if settings.fixed != self.settings.fixed:
+            self._report("changed [listen], [log], [limits], [witness.NAME] or [peer.NAME] take effect after a restart")
         await self.pipeline.upstreams.replace(settings.tools)
         self.pipeline.state = state
         self._loaded(state)
@@ -235,6 +243,7 @@ class Gateway:
             await asyncio.sleep(limits.drain_delay_s)
         if self._agents:
             await self._agents.stop(limits.drain_timeout_s)
+        await self._anchoring.stop()
         await self.pipeline.upstreams.close()
         self.pipeline.shadowing.close()
         await self.pipeline.summary.close()
@@ -243,5 +252,6 @@ class Gateway:
         self.pipeline.redactor.close()
         if self._admin:
             await self._admin.stop(0)
+        await self._audit.close()
         if self._teller:
             self._teller.close()

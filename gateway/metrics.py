@@ -210,6 +210,15 @@ class Metrics:
             "portreeve_policy_candidate_flips", "Decisions that the candidate would have made otherwise", ["from", "to"], registry=self._registry
         )
         self._candidate_failing = Gauge("portreeve_policy_candidate_failing", "1 while the candidate policies do not load", registry=self._registry)
+        self._anchored = Gauge(
+            "portreeve_anchor_timestamp_seconds",
+            "When a witness last cosigned the log, or a peer's checkpoint was last looked at",
+            ["kind", "name"],
+            registry=self._registry,
+        )
+        self._anchor_failures = Counter(
+            "portreeve_anchor_failures", "Turns with a witness or a peer that failed, by reason", ["kind", "name", "reason"], registry=self._registry
+        )
         self._bound: dict[tuple[str, str, str, str], Callable[[], None]] = {}
         self._bound_refusals: dict[str, Callable[[], None]] = {}
         Gauge("portreeve_workers", "Worker processes that serve calls", registry=self._registry).set(1)
@@ -276,6 +285,14 @@ class Metrics:
         """What is on disk does not load; the last good state stays."""
         self._reloads.labels("failed").inc()
         self._stale.set(1)
+
+    def anchored(self, kind: str, name: str, at_s: float) -> None:
+        """A witness cosigned the log at this time, or a peer was looked at. Names are those of the deployment."""
+        self._anchored.labels(kind, name).set(at_s)
+
+    def anchor_failed(self, kind: str, name: str, reason: str) -> None:
+        """A turn with a witness or a peer failed; `reason` is one of anchoring.REASONS."""
+        self._anchor_failures.labels(kind, name, reason).inc()
 
     def text(self) -> bytes:
         """The exposition text (Prometheus text format 0.0.4)."""

@@ -29,7 +29,7 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("pipeline", {"gather", "refusals", "verdicts", "streaming", "shadowing", "pipeline"}),
     ("work", {"work"}),
     ("doors", {"doors"}),
-    ("app", {"watch", "worker", "loading", "announce", "app", "supervisor"}),
+    ("app", {"anchoring", "watch", "worker", "loading", "announce", "app", "supervisor"}),
     ("cli", {"cli", "__main__"}),
 ]
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}

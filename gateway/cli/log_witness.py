@@ -13,12 +13,18 @@ from typing import Annotated
 import typer
 import uvloop
 
-from gateway.cli.log_place import KEY, AsJson, stop
+from gateway.anchoring import AnchorFailed, open_prover
+from gateway.anchoring import submit as ask_witness
+from gateway.cli.log_place import INCOMPLETE, KEY, TAMPERED, AsJson, Folder, stop
+from gateway.cli.output import printable, styled
 from gateway.config.kinds import Fault, address
+from gateway.config.load import load
+from gateway.config.model import Settings, WitnessSettings
 from gateway.doors.server import serve as listen
 from gateway.doors.witness import WITNESS_LIMITS, witness_app
 from gateway.errors import Problem
-from gateway.record import BadNote, Cosigner, NoteKey, Witness, private_key
+from gateway.forward.fetch import Fetcher
+from gateway.record import Anchors, BadNote, Cosigner, LogFolder, NoteKey, Prover, Witness, private_key
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Witness other logs, or have this one witnessed (c2sp.org/tlog-witness).")
 
@@ -53,6 +59,45 @@ def serve(
         uvloop.run(_serve(witness, cosigner, host, port, as_json=as_json))
 
 
+@app.command()
+def submit(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Witnesses of gateway.toml; all without it.")] = None,
+    folder: Folder = Path(),
+) -> None:
+    """Have the newest checkpoint cosigned now, by the witnesses of gateway.toml. A running gateway does it by itself.
+
+    Exit codes: 0 all have, 1 a witness has seen another history of this log, 3 a witness could not be asked or did not cosign.
+
+    Example: portreeve log witness submit
+    """
+    settings = load(folder)
+    unknown = [name for name in names or () if name not in settings.witnesses]
+    if unknown or not settings.witnesses:
+        known = ", ".join(sorted(settings.witnesses)) or "none; write [witness.NAME] with url and key"
+        raise typer.BadParameter(f"known witnesses: {known}")
+    wanted = [settings.witnesses[name] for name in names or settings.witnesses]
+    with contextlib.closing(open_prover(settings, lambda _: None)) as prover:
+        failed = uvloop.run(_submit(settings, prover, wanted))
+    if failed:
+        raise typer.Exit(TAMPERED if "conflict" in failed else INCOMPLETE)
+
+
+async def _submit(settings: Settings, prover: Prover, witnesses: list[WitnessSettings]) -> list[str]:
+    """Ask one after the other; gives the reasons of those that failed."""
+    failed = []
+    anchors = Anchors(LogFolder(settings.log.folder))
+    async with Fetcher() as fetcher:
+        for witness in witnesses:
+            try:
+                found = await ask_witness(fetcher, prover, anchors, witness)
+            except AnchorFailed as error:
+                failed.append(error.reason)
+                print(f"{styled(error.reason, 'red', sys.stdout)}  {witness.name}: {printable(str(error))}")
+            else:
+                print(f"{styled('ok', 'green', sys.stdout)}  {witness.name} has cosigned {found.checkpoint.size:,} records")
+    return failed
+
+
 def _logs_in(path: Path) -> dict[str, tuple[NoteKey, ...]]:
     """Keys by origin. `VKEY` alone is for the origin that is its name, `VKEY ORIGIN` for another; an origin may hold spaces."""
     found: dict[str, tuple[NoteKey, ...]] = {}
@@ -73,7 +118,7 @@ def _logs_in(path: Path) -> dict[str, tuple[NoteKey, ...]]:
 
 async def _serve(witness: Witness, cosigner: Cosigner, host: str, port: int, *, as_json: bool) -> None:
     try:
-        server = await listen(witness_app(witness, _say), host, port, WITNESS_LIMITS, on_refusal=lambda *_: None)
+        server = await listen(witness_app(witness, _say), (host, port), WITNESS_LIMITS, on_refusal=lambda *_: None)
     except OSError as error:
         raise Problem("address_in_use", f"cannot listen: {error.strerror}", key="--listen", remedy="choose a free address") from error
     ended = asyncio.Event()

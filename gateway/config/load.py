@@ -10,9 +10,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gateway.config import agreement, kinds, suggest
+from gateway.config.anchors import read_anchors
 from gateway.config.kinds import Fault
 from gateway.config.lines import Key
-from gateway.config.model import CredentialSettings, InlineOperation, Limits, Listener, LogSettings, Settings, ToolSettings
+from gateway.config.model import (
+    CredentialSettings,
+    InlineOperation,
+    Limits,
+    Listener,
+    LogSettings,
+    PeerSettings,
+    Settings,
+    ToolSettings,
+    WitnessSettings,
+)
 from gateway.config.reader import Reader
 from gateway.config.rules import ADDRESSES, RULES, GatewayTable, ListenTable
 from gateway.config.source import Source, read_source
@@ -21,7 +32,7 @@ from gateway.errors import Problem, Problems
 FILE = "gateway.toml"
 SCHEMA = 1
 INCLUDED_FILES_MAX = 1_000
-_TOP = frozenset({"schema", "include", "gateway", "listen", "log", "limits", "tool", "credential"})
+_TOP = frozenset({"schema", "include", "gateway", "listen", "log", "limits", "tool", "credential", "witness", "peer"})
 _INCLUDED = frozenset({"schema", "tool", "credential"})
 
 
@@ -207,6 +218,8 @@ def _assemble(reader: Reader, main: Source, found: _Found) -> Settings | None:
         limits=Limits(**limits),
         tools=found.tools,
         credentials=found.credentials,
+        witnesses=read_anchors(reader, main, "witness", WitnessSettings),
+        peers=read_anchors(reader, main, "peer", PeerSettings),
         **gateway,
     )
     _report(reader, main, ("limits",), agreement.of_limits(settings.limits))

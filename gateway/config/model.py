@@ -1,7 +1,7 @@
 """The settings of a deployment as frozen values. Units stand last in the names; every limit has a default that is safe.
 
 `gateway.config.load` fills them from `gateway.toml`; nothing else reads settings. TOML tables mirror the classes: `[gateway]`, `[listen.agents]`,
-`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`. `file` and `line` say where a table stands; two that differ in
+`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`, `[witness.NAME]`, `[peer.NAME]`. `file` and `line` say where a table stands; two that differ in
 nothing else are equal, so that a comment closes no connection of a tool.
 """
 
@@ -151,6 +151,28 @@ class CredentialSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessSettings:
+    """A C2SP witness that cosigns this log's checkpoints. `url` is its submission prefix, `key` its verifier key line."""
+
+    name: str
+    url: str
+    key: str
+    interval_s: float = 60.0
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """Another log whose checkpoints this one records. `url` is where its newest one is served, `key` its verifier key line."""
+
+    name: str
+    url: str
+    key: str
+    interval_s: float = 60.0
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole deployment. `folder` is where `gateway.toml` stands; relative paths in it start there.
 
@@ -171,5 +193,12 @@ class Settings:
     tools: Mapping[str, ToolSettings]
     credentials: Mapping[str, CredentialSettings]
     candidate: Path | None = None
+    witnesses: Mapping[str, WitnessSettings] = field(default_factory=dict)
+    peers: Mapping[str, PeerSettings] = field(default_factory=dict)
     digest: str = ""
     files: tuple[Path, ...] = ()
+
+    @property
+    def fixed(self) -> tuple[object, ...]:
+        """What a process begins with and keeps: a change takes effect after a restart."""
+        return self.agents, self.admin, self.log, self.limits, self.witnesses, self.peers

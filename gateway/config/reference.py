@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway.config import suggest
-from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, ToolSettings
+from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
 from gateway.config.rules import RULES, GatewayTable, ListenTable, Rule
 
 TABLES: tuple[tuple[str, type], ...] = (
@@ -22,6 +22,8 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("tool.NAME", ToolSettings),
     ("tool.NAME.operation.OP", InlineOperation),
     ("credential.NAME", CredentialSettings),
+    ("witness.NAME", WitnessSettings),
+    ("peer.NAME", PeerSettings),
 )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.call import FACT_KINDS
-from gateway.config import kinds
-from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, ToolSettings
+from gateway.config import keylines, kinds
+from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
 from gateway.logmode import LOG_MODES
 
 EFFECTS = ("read", "idempotent_write", "write", "destructive")
@@ -167,6 +167,19 @@ CREDENTIAL = {
     "basic_user": Rule("User name for HTTP Basic; the secret is the password.", text=kinds.basic_user),
 }
 
+WITNESS = {
+    "url": Rule("Submission prefix of a C2SP witness: checkpoints are posted to URL/add-checkpoint.", text=kinds.base_url),
+    "key": Rule("Verifier key line of the witness: NAME+ID+KEY.", text=keylines.witness_key),
+    "interval_s": Rule("Time between two checkpoints that it is asked to cosign.", 1, _DAY),
+    "timeout_s": Rule("Longest wait for its answer.", 0.1, 300),
+}
+PEER = {
+    "url": Rule("Where the newest checkpoint of another log is served: http://HOST:9090/log/checkpoint of another gateway.", text=kinds.base_url),
+    "key": Rule("Verifier key line of that log: NAME+ID+KEY.", text=keylines.log_key),
+    "interval_s": Rule("Time between two looks at it.", 1, _DAY),
+    "timeout_s": Rule("Longest wait for its answer.", 0.1, 300),
+}
+
 RULES: Mapping[type, Mapping[str, Rule]] = {
     GatewayTable: GATEWAY,
     ListenTable: LISTEN,
@@ -175,4 +188,6 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     ToolSettings: TOOL,
     InlineOperation: OPERATION,
     CredentialSettings: CREDENTIAL,
+    WitnessSettings: WITNESS,
+    PeerSettings: PEER,
 }

@@ -1,9 +1,11 @@
 """Step five: the decision log. Write with `reach_log`, read with `LogReader`, judge with `verify_folder`."""
 
+from gateway.record.anchors import Anchors, conflicting_size, cosigned, submission
 from gateway.record.calls import Call, Query, scan_calls
 from gateway.record.claims import Claim, Contradiction, contradiction
 from gateway.record.control import Control, append_record
 from gateway.record.cosign import Cosigner, WitnessKey, cosignatures
+from gateway.record.folder import LogFolder
 from gateway.record.index import CallIndex, IndexUnusable, count_calls, find_calls
 from gateway.record.keyring import Keyring
 from gateway.record.line import BrokenLine, Record, record_of
@@ -24,6 +26,7 @@ from gateway.record.witness import REQUEST_BYTES_MAX, Witness
 from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
+    "Anchors",
     "BadHistory",
     "BadNote",
     "BadProof",
@@ -39,6 +42,7 @@ __all__ = [
     "Keyring",
     "Level",
     "Log",
+    "LogFolder",
     "LogReader",
     "NotAsSigned",
     "NoteKey",
@@ -64,9 +68,11 @@ __all__ = [
     "append_record",
     "check_consistency",
     "check_proof",
+    "conflicting_size",
     "connect_log",
     "contradiction",
     "cosignatures",
+    "cosigned",
     "count_calls",
     "find_calls",
     "history_claims",
@@ -79,6 +85,7 @@ __all__ = [
     "read_hashes",
     "record_of",
     "scan_calls",
+    "submission",
     "verify_folder",
     "verify_log",
 ]

@@ -1,7 +1,7 @@
 """The log's folder: what its files are called, and how a file or a name in it becomes durable.
 
 origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | payload/<first n>.seal | keys.db | hold | control |
-torn/ | reserve | idx/
+torn/ | reserve | idx/ | anchors/
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ NOT_KEYS = {"operations", "file", "line"}
 
 def keys(cls):
     names = {field.name for field in dataclasses.fields(cls)} - NOT_KEYS
-    named_by_table = {model.ToolSettings, model.InlineOperation, model.CredentialSettings}
+    named_by_table = {model.ToolSettings, model.InlineOperation, model.CredentialSettings, model.WitnessSettings, model.PeerSettings}
     return names - {"name"} if cls in named_by_table else names
 
 

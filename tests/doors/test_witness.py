@@ -19,7 +19,7 @@ HASH = hashlib.sha256(ORIGIN.encode()).hexdigest()
 async def client(tmp_path):
     said: list[str] = []
     with contextlib.closing(Witness(tmp_path, COSIGNER, {ORIGIN: (SIGNER.key(ORIGIN),)})) as witness:
-        server = await serve(witness_app(witness, said.append), "127.0.0.1", 0, WITNESS_LIMITS, on_refusal=lambda *_: None)
+        server = await serve(witness_app(witness, said.append), ("127.0.0.1", 0), WITNESS_LIMITS, on_refusal=lambda *_: None)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as found:
             found.said = said
             yield found
