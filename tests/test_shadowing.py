@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from gateway.authorize.engine import EngineError
+from gateway.config.load import load
 from gateway.config.model import LogSettings
 from gateway.errors import Problem
 from gateway.metrics import Metrics
 from gateway.record import NoteSigner, open_log
-from gateway.shadowing import QUEUE_MAX, Candidate, Shadowing
+from gateway.shadowing import QUEUE_MAX, Candidate, Shadowing, load_candidate
 from tests.authorize.world import PERMIT_ALL, REFUND_OF, ask, quick
+from tests.journeys.place import write_place
 
 LIMIT = """@id("limit") forbid (principal, action == Action::"tickets/create_refund", resource)
 when { context.input.amount.greaterThan(decimal("50.00")) };
@@ -133,3 +136,23 @@ async def test_a_flip_that_the_log_does_not_take_is_counted_as_dropped(log):
     shadowing.close()
     await asyncio.sleep(0)
     assert count(metrics, "dropped_total") == 1
+
+
+class Unforeseen:
+    """Contracts that fail while a candidate is loaded, in a way that loading does not foresee."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def operations(self):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError("the disk"), ValueError("a name"), RecursionError("too deep")], ids=lambda error: type(error).__name__)
+def test_a_candidate_that_breaks_its_loading_is_a_problem_and_not_an_error(tmp_path, error):
+    write_place(tmp_path, 1)
+    settings = replace(load(tmp_path), candidate=tmp_path / "policies")
+    found = load_candidate(settings, Unforeseen(error), None)
+    assert found.bundle is None
+    assert [problem.code for problem in found.problems] == ["candidate_broken"]
+    assert load_candidate(replace(settings, candidate=None), Unforeseen(error), None) is None

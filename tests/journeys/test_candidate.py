@@ -3,7 +3,10 @@
 import asyncio
 import datetime as dt
 
-from tests.journeys.place import records, running, verified, write_place
+import pytest
+
+from tests.journeys.place import client_of, records, running, token_of, verified, write_place
+from tests.journeys.process import process
 from tests.simulators.upstreams import echo, upstream
 
 URL = 'url = "http://gateway.test"\n'
@@ -108,3 +111,18 @@ async def test_a_policy_past_its_day_still_applies_and_is_told(tmp_path):
     assert (reply.status_code, reply.json()["detail"]) == (403, "Closed")
     assert (ready["ready"], ready["expired"]) == (True, ["no-reading"])
     assert "portreeve_policies_expired 1.0" in text
+
+
+@pytest.mark.slow
+async def test_with_several_workers_each_records_the_flips_of_its_calls(tmp_path):
+    async with upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        with_candidate(tmp_path, STRICT)
+        async with process(tmp_path, "--workers", "2") as (run, where):
+            for _ in range(4):  # each connection may be another worker's
+                async with client_of(where["agents"], token_of(tmp_path)) as client:
+                    assert (await client.get("/tools/notes/notes/1")).status_code == 200
+            run.terminate()
+            assert await asyncio.wait_for(run.wait(), 30) == 0
+    assert sorted(r["call"] for r in records(tmp_path, "shadow")) == [r["n"] for r in records(tmp_path, "call")]
+    assert verified(tmp_path).ok
