@@ -5,16 +5,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.cli.log_place import INCOMPLETE, TAMPERED, Where, stop
+from gateway.cli.log_place import INCOMPLETE, KEY, TAMPERED, Where, stop
 from gateway.cli.output import plural
 from gateway.cli.progress import progress as show_progress
 from gateway.forward.fetch import Fetcher, FetchFailed
-from gateway.record import BadHistory, Claim, Report, contradiction, history_claims, history_url
+from gateway.record import (
+    Anchors,
+    Attested,
+    BadHistory,
+    BadNote,
+    BadPolicy,
+    BrokenLine,
+    Claim,
+    Report,
+    WitnessPolicy,
+    contradiction,
+    history_claims,
+    history_url,
+    peer_claims,
+    witness_claims,
+)
 from gateway.record.scraped import ANSWER_BYTES_MAX
 
 DAY_S = 24 * 3600
@@ -26,7 +42,75 @@ PrometheusUrl = Annotated[
 PrometheusDays = Annotated[int, typer.Option("--prometheus-days", metavar="N", min=1, max=3650, help="How far back its history is read.")]
 
 
-def prometheus_claims(where: Where, url: str | None, days: int) -> list[Claim]:
+PeerLogs = Annotated[
+    list[Path] | None,
+    typer.Option("--peer", metavar="DIR|FILE", help="The log of a gateway that has this one as a peer, or its records: what it saw must fit."),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--witness-policy", metavar="FILE", help="TOML with quorum, within_s and keys: who must have cosigned the log, and when."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Whom `verify` is to ask."""
+
+    prometheus: str | None
+    prometheus_days: int
+    peers: Sequence[Path]
+    policy: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What they hold. `told` is for the report."""
+
+    claims: Sequence[Claim]
+    told: str = ""
+
+
+def held_by(where: Where, others: Others) -> Held:
+    """Gather it, before the log is read. Ends the command when one has nothing, does not answer, or holds what the log has not signed."""
+    found = _prometheus_claims(where, others.prometheus, others.prometheus_days)
+    for peer in others.peers:
+        found += _peer_claims(where, peer)
+    if others.policy is None:
+        return Held(found)
+    attested, policy = _witnessed(where, others.policy)
+    if len(attested.ages_s) < policy.quorum:
+        stop(
+            INCOMPLETE,
+            f"{len(attested.ages_s)} of the {len(policy.keys)} witnesses cosigned the log in the last {policy.within_s} s, and {policy.quorum} must have",
+        )
+    told = f"; cosigned by {len(attested.ages_s)} of {len(policy.keys)} witnesses, last {attested.ages_s[0]} s ago"
+    return Held([*found, *attested.claims], told)
+
+
+def _peer_claims(where: Where, peer: Path) -> list[Claim]:
+    origin = where.reader().origin
+    try:
+        found = peer_claims(peer, origin, where.keys)
+    except BadNote as error:
+        stop(KEY, f"{peer}: it holds a checkpoint of {origin} that the log has not signed: {error}")
+    except BrokenLine as error:
+        stop(INCOMPLETE, f"{peer}: {error}")
+    if not found:
+        stop(INCOMPLETE, f"{peer}: it has recorded nothing of {origin}")
+    return found
+
+
+def _witnessed(where: Where, path: Path) -> tuple[Attested, WitnessPolicy]:
+    try:
+        policy = WitnessPolicy.parse(path.read_bytes())
+        return witness_claims(Anchors(where.reader().folder).notes(), policy, where.keys, int(time.time())), policy
+    except BadPolicy as error:
+        raise typer.BadParameter(f"{path}: {error}") from error
+    except BadNote as error:
+        stop(KEY, f"a cosigned checkpoint: {error}")
+
+
+def _prometheus_claims(where: Where, url: str | None, days: int) -> list[Claim]:
     """Every size and root that a Prometheus server has scraped of the log. Ends the command when it has none, or does not answer."""
     if url is None:
         return []
@@ -53,12 +137,12 @@ async def _scraped(url: str, origin: str, days: int) -> list[Claim]:
     return found
 
 
-def judged(report: Report, where: Where, claims: Sequence[Claim]) -> Report:
+def judged(report: Report, where: Where, held: Held) -> Report:
     """The report on a log, after looking whether what others hold is true of it."""
-    if not report.ok or not claims:
+    if not report.ok or not held.claims:
         return report
     with show_progress("comparing with others", None) as progress:
-        found = contradiction(where.reader().folder, claims, progress)
+        found = contradiction(where.reader().folder, held.claims, progress)
     if found is not None:
         return replace(report, exit_code=TAMPERED, message=str(found), first_bad=None)
-    return replace(report, message=f"{report.message}; {plural(len(claims), 'state')} that others have seen agree with it")
+    return replace(report, message=f"{report.message}; {plural(len(held.claims), 'state')} that others have seen agree with it{held.told}")

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import verify_alone
-from gateway.cli.log_anchors import PrometheusDays, PrometheusUrl, judged, prometheus_claims
+from gateway.cli.log_anchors import Others, PeerLogs, PolicyFile, PrometheusDays, PrometheusUrl, held_by, judged
 from gateway.cli.log_place import AsJson, Folder, KeyFile, LogFolderWithKey, Where, place_of
 from gateway.cli.log_replay import replay_in
 from gateway.cli.log_view import print_report
@@ -43,6 +43,8 @@ def verify(
     jobs: Annotated[int, typer.Option(min=0, metavar="N", help="Look at N segments at a time, each in a process; 0 is one per processor.")] = 1,
     prometheus: PrometheusUrl = None,
     prometheus_days: PrometheusDays = 15,
+    peer: PeerLogs = None,
+    witness_policy: PolicyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Is every record as it was written, and is none missing?
@@ -52,7 +54,7 @@ def verify(
     Example: portreeve log verify --pin seen.note --jobs 0
     """
     where = place_of(folder, log, key, needs_key=True)
-    claims = prometheus_claims(where, prometheus, prometheus_days)
+    held = held_by(where, Others(prometheus, prometheus_days, peer or (), witness_policy))
     numbered = since.isascii() and since.isdigit()
     with _pool(jobs or os.cpu_count() or 1) as pool, show_progress("verifying", _expected_size(where)) as progress:
         question = Question(
@@ -65,7 +67,7 @@ def verify(
             pool=pool,
         )
         report = verify_log(where.folder, where.keys, question, progress)
-    report = judged(report, where, claims)
+    report = judged(report, where, held)
     if as_json:
         print_json(asdict(report) | {"ok": report.ok})
     else:

@@ -1,6 +1,7 @@
 """Step five: the decision log. Write with `reach_log`, read with `LogReader`, judge with `verify_folder`."""
 
 from gateway.record.anchors import Anchors, conflicting_size, cosigned, submission
+from gateway.record.attested import Attested, BadPolicy, WitnessPolicy, peer_claims, witness_claims
 from gateway.record.calls import Call, Query, scan_calls
 from gateway.record.claims import Claim, Contradiction, contradiction
 from gateway.record.control import Control, append_record
@@ -27,8 +28,10 @@ from gateway.record.writer import OPEN_CALLS_MAX
 
 __all__ = [
     "Anchors",
+    "Attested",
     "BadHistory",
     "BadNote",
+    "BadPolicy",
     "BadProof",
     "BrokenLine",
     "Call",
@@ -65,6 +68,7 @@ __all__ = [
     "Withheld",
     "Witness",
     "WitnessKey",
+    "WitnessPolicy",
     "append_record",
     "check_consistency",
     "check_proof",
@@ -80,6 +84,7 @@ __all__ = [
     "open_log",
     "open_own_checkpoint",
     "parse_keys",
+    "peer_claims",
     "private_key",
     "reach_log",
     "read_hashes",
@@ -88,4 +93,5 @@ __all__ = [
     "submission",
     "verify_folder",
     "verify_log",
+    "witness_claims",
 ]
