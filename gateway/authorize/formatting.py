@@ -6,6 +6,7 @@ A layout is taken only if every policy still parses to the same tree and every c
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from gateway.authorize.engine import EngineError, format_text, policy_json
 from gateway.authorize.pinpoint_syntax import syntax_spot
@@ -22,13 +23,17 @@ WORDS_MAX = 10_000
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|(//[^\n]*)', re.DOTALL)
 
 
-def formatted(file: str, text: str, width: int = WIDTH) -> str:
+Layout = Callable[[str, int, int], str]
+"""Lays one policy out, given the width of a line and the indent. It is not trusted."""
+
+
+def formatted(file: str, text: str, width: int = WIDTH, layout: Layout = format_text) -> str:
     """The text of a policy file in its layout. Raises Problem where it is not Cedar, or where the layout would change more than space."""
     parts: list[str] = []
     end = 0
     for piece in split(file, text):
         start = text.index(piece.text, end)
-        parts += [_between(text[end:start], is_first=not parts), _policy(piece, width)]
+        parts += [_between(text[end:start], is_first=not parts), _policy(piece, width, layout)]
         end = start + len(piece.text)
     found = "".join(parts) + _after(text[end:], is_all=not parts)
     if _meaning(file, found) != _meaning(file, text):
@@ -36,15 +41,16 @@ def formatted(file: str, text: str, width: int = WIDTH) -> str:
     return found
 
 
-def _policy(piece: Piece, width: int) -> str:
+def _policy(piece: Piece, width: int, layout: Layout) -> str:
     if len(tokens(piece.text)) > WORDS_MAX:
         raise piece.problem("format_refused", f"more than {WORDS_MAX:,} words are not laid out", remedy="split the policy")
     tree = _tree(piece)
     try:
-        found = format_text(piece.text.replace("\r\n", "\n"), width, INDENT).strip()
+        found = layout(piece.text.replace("\r\n", "\n"), width, INDENT).strip()
+        is_same = _comments(found) == _comments(piece.text) and policy_json(found) == tree
     except EngineError as error:
-        raise piece.problem("format_refused", str(error), remedy="lay this policy out by hand") from error
-    if _comments(found) != _comments(piece.text) or policy_json(found) != tree:
+        raise piece.problem("format_refused", f"the layout is no policy: {error}", remedy="lay this policy out by hand and report this") from error
+    if not is_same:
         raise piece.problem("format_refused", "the layout would change more than space", remedy="lay this policy out by hand and report this")
     return found
 

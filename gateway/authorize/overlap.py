@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gateway.authorize.bundle import Bundle
+from gateway.authorize.differences import substance
 from gateway.authorize.engine import Uid
 from gateway.authorize.policy import Key, Policy, keys_of
 from gateway.authorize.syntax import tokens
@@ -71,10 +72,10 @@ class _Wide:
 def overlaps(reach: Reach) -> Iterator[Problem]:
     """Every enforced policy that changes nothing beside another one."""
     policies = [policy for policy in reach.bundle.library.policies if not policy.shadow]
-    first: dict[tuple[object, ...], Policy] = {}
+    first: dict[tuple[str, ...], Policy] = {}
     wide = _Wide(policies, reach)
     for policy in policies:
-        same = first.setdefault(_substance(policy), policy)
+        same = first.setdefault(substance(policy), policy)
         if same is not policy:
             yield _problem(policy, "policy_duplicate", f"this says the same as {_named(same)}", "remove one of the two")
         elif idle := next(filter(None, (_idle(policy, other, reach.of(policy) == theirs) for other, theirs in wide.around(policy))), None):
@@ -101,14 +102,6 @@ def _owes(policy: Policy) -> bool:
 
 def _conditions(policy: Policy) -> bool:
     return any(word.text in {"when", "unless"} for word in tokens(policy.piece.text))
-
-
-def _substance(policy: Policy) -> tuple[object, ...]:
-    """What a policy says, without its name and the words for people."""
-    words = tokens(policy.piece.text)
-    begin = next(n for n, word in enumerate(words) if word.text == policy.effect and (n == 0 or words[n - 1].text != "@"))
-    said = {name: value for name, value in policy.annotations.items() if name in {"require_approval", "approval_ttl", "mode"}}
-    return (*sorted(said.items()), *(word.text for word in words[begin:]))
 
 
 def _named(policy: Policy) -> str:

@@ -15,6 +15,7 @@ from gateway.cli.policy_completion import policies
 from gateway.cli.policy_confuse import confuse_forbids
 from gateway.cli.policy_coverage import coverage
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
+from gateway.cli.policy_diff import diff
 from gateway.cli.policy_explain import explain
 from gateway.cli.policy_fmt import fmt
 from gateway.cli.policy_lint import Strict, lint, look
@@ -35,6 +36,7 @@ app.command()(schema)
 app.command("suggest")(suggest_permits)
 app.command()(lint)
 app.command()(fmt)
+app.command()(diff)
 app.command("who-can")(who_can)
 app.command("confuse")(confuse_forbids)
 

@@ -110,3 +110,21 @@ def test_what_is_not_cedar_is_a_problem_with_its_place():
 def test_a_policy_so_long_that_it_could_end_the_process_is_a_problem():
     with pytest.raises(Problem, match="words"):
         formatted("f", "permit(principal, action, resource) when { context.a" + " +1" * 21_000 + " > 0 };\n")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda text, width, indent: text.replace("permit", "forbid"),
+        lambda text, width, indent: text.replace("&&", "||"),
+        lambda text, width, indent: text.replace("// why\n", ""),
+        lambda text, width, indent: text.replace('"x"', '"y"'),
+        lambda text, width, indent: f"{text} {text}",
+        lambda text, width, indent: text.replace("permit", "permt"),
+    ],
+)
+def test_a_layout_that_does_harm_is_refused(harm):
+    text = '@id("x") permit (principal, action, resource) // why\n when { context.a && context.b };\n'
+    with pytest.raises(Problem) as caught:
+        formatted("f", text, layout=harm)
+    assert caught.value.code == "format_refused"
