@@ -17,20 +17,23 @@ from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
 from gateway.errors import Refusal
 from gateway.record.entry import Entry
 from gateway.record.frames import BLOB, PAYLOAD, Frames, Sent
-from gateway.record.line import HEAD_MEMBERS, KIND, REST_BYTES_MAX
+from gateway.record.line import HEAD_MEMBERS, REST_BYTES_MAX, is_kind
 from gateway.record.log import OUTCOMES
 from gateway.record.payload import row_of
 from gateway.record.recovery import closes_calls, opens_call
 
 OWN_KINDS = frozenset({"log.open", "log.close", "seg.open", "recover", "worker.open", "worker.close"})
 """What only the writer itself may say."""
+NOT_A_WORKERS = HEAD_MEMBERS - {"k"} | {"w"}
 STAMP = b',"w":%d}'
 STAMPED_REST_BYTES_MAX = REST_BYTES_MAX - len(STAMP) - 20
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One connection. `n` is the record that opened it; every record it writes names it. `gone`: nobody reads its answers any more."""
+    """One connection. `n` is the record that opened it; every record it writes names it. `gone`: nobody reads its answers any more;
+    `stuck`: it has not read them all yet.
+    """
 
     socket: socket.socket
     pid: int
@@ -39,6 +42,7 @@ class Worker:
     n: int = -1
     gone: bool = False
     greeted: bool = False
+    stuck: bool = False
     frames: Frames = field(default_factory=Frames)
     unread: bytearray = field(default_factory=bytearray)
     batches: deque[Batch] = field(default_factory=deque)
@@ -69,26 +73,30 @@ class Opening(Entry):
 
 def entry_of(sent: Sent, worker: Worker, batch: Batch, place: int) -> tuple[Entry, str]:
     """A worker's record as an entry, stamped with who sent it; and why it is refused, when it is."""
-    entry = Arrived(sent.rest, worker=worker, batch=batch, place=place)
-    text = b"{" + sent.rest[1:]
+    rest = sent.rest
+    entry = Arrived(rest, worker=worker, batch=batch, place=place)
+    text = b"{" + rest[1:]
     try:
         members = loads_trusted(text)
-        same = sent.rest[:1] == b"," and dumps_in_order(members) == text
-        kind = next(iter(members.items()), ("", ""))
-    except (JsonError, AttributeError):
+        if not rest.startswith(b',"k":"') or dumps_in_order(members) != text or not is_kind(members["k"]):
+            return entry, "not in the one form that a record has"
+    except JsonError:
         return entry, "not a record"
-    if not same or kind[0] != "k" or type(kind[1]) is not str or len(kind[1]) > 32 or not KIND.fullmatch(kind[1]):
-        return entry, "not in the one form that a record has"
-    if kind[1] in OWN_KINDS or "w" in members or len(HEAD_MEMBERS & members.keys()) != 1:
+    kind: str = members["k"]
+    if kind in OWN_KINDS or not NOT_A_WORKERS.isdisjoint(members):
         return entry, "not for a worker to say"
-    if len(sent.rest) > STAMPED_REST_BYTES_MAX:
+    if len(rest) > STAMPED_REST_BYTES_MAX:
         return entry, "longer than a line may be"
-    entry.rest = sent.rest[:-1] + STAMP % worker.n
-    entry.outcome = kind[1] in OUTCOMES
-    entry.opens = opens_call(kind[1], members)
-    entry.closes = () if entry.opens else closes_calls(kind[1], members)
-    if not worker.open_calls.issuperset(entry.closes):
-        return entry, "not the outcome of a call of this worker"
+    entry.rest = rest[:-1] + STAMP % worker.n
+    entry.outcome = kind in OUTCOMES
+    if kind == "call":
+        entry.opens = opens_call(kind, members)
+    else:
+        entry.closes = closes_calls(kind, members)
+        if not worker.open_calls.issuperset(entry.closes):
+            return entry, "not the outcome of a call of this worker"
+    if not sent.sides:
+        return entry, ""
     entry.blobs = tuple(Blob(side.name.decode("ascii", "replace"), side.data) for side in sent.sides if side.kind == BLOB)
     entry.payload = b"".join([side.data for side in sent.sides if side.kind == PAYLOAD])
     return entry, "" if _is_own_payload(entry.payload, members) else "its payload is not that of its call"

@@ -11,6 +11,7 @@ import re
 from binascii import hexlify
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.canonical import Json, JsonError, dumps_in_order, loads_exact, loads_trusted
 from gateway.record.tree import leaf_hash
@@ -58,13 +59,25 @@ def genesis(origin: str) -> bytes:
 
 def rest_of(kind: str, body: Mapping[str, Json]) -> bytes:
     """Everything after `t`. Raises JsonError for a body without JSON form, LineTooLong for one that does not fit, ValueError for our own mistakes."""
-    if not HEAD_MEMBERS.isdisjoint(body) or len(kind) > 32 or not KIND.fullmatch(kind):
-        raise ValueError(f"not a kind or a body of a record: {kind!r}")
+    if not HEAD_MEMBERS.isdisjoint(body):
+        raise ValueError(f"not a body of a record: {kind!r}")
     members = dumps_in_order(body if type(body) is dict else dict(body))
-    rest = b',"k":"%b"%b' % (kind.encode(), b"," + members[1:] if len(members) > 2 else b"}")
+    before = _kind(kind)
+    rest = before + b"," + members[1:] if len(members) > 2 else before + b"}"
     if len(rest) > REST_BYTES_MAX:
         raise LineTooLong("the record is longer than a line may be")
     return rest
+
+
+@lru_cache(maxsize=64)
+def _kind(kind: str) -> bytes:
+    if not is_kind(kind):
+        raise ValueError(f"not a kind of a record: {kind!r}")
+    return b',"k":"%b"' % kind.encode()
+
+
+def is_kind(text: str) -> bool:
+    return len(text) <= 32 and KIND.fullmatch(text) is not None
 
 
 def line_of(n: int, prev: bytes, t: int, rest: bytes) -> bytes:

@@ -65,7 +65,7 @@ class ThreadScribe:
     def __init__(self, writer: Writer, lock: int) -> None:
         self._writer = writer
         self._lock = lock
-        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Entry] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._deliver: Callable[[Answered], None] = lambda _: None
         self._ended: Callable[[], None] = lambda: None
@@ -100,8 +100,7 @@ class ThreadScribe:
         threading.Thread(target=self._run, name="log-writer", daemon=True).start()
 
     def put(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self._queue.put(entry)
+        self._queue.put(entries)
 
     def stop(self) -> None:
         self._queue.put(None)
@@ -110,13 +109,13 @@ class ThreadScribe:
         batch: list[Entry] = []
         size = 0
         try:
-            entry = self._queue.get(timeout=patience_s)
-            while entry is not None:
-                batch.append(entry)
-                size += len(entry.rest)
+            part = self._queue.get(timeout=patience_s)
+            while part is not None:
+                batch += part
+                size += sum(len(entry.rest) for entry in part)
                 if len(batch) >= BATCH_RECORDS_MAX or size >= BATCH_BYTES_MAX:
                     return batch, True
-                entry = self._queue.get_nowait()
+                part = self._queue.get_nowait()
         except queue.Empty:
             return batch, True
         return batch, False

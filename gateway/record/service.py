@@ -286,4 +286,6 @@ class WriterService:
         except OSError:
             self._leave(worker)
             return
-        self._selector.modify(worker.socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.unread else 0), worker)
+        if bool(worker.unread) != worker.stuck:
+            worker.stuck = not worker.stuck
+            self._selector.modify(worker.socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.stuck else 0), worker)

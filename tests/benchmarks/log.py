@@ -1,113 +1,147 @@
-"""Measures the decision log on this machine: `python -m tests.benchmarks.log [SECONDS]`. The last line is one JSON object.
+"""Measures the decision log on this machine: `python -m tests.benchmarks.log [--seconds S] [--records N]`. The last line is one JSON object.
 
-Appends are closed loop: each of N tasks appends a call of about 1 kB, waits until it is durable, and goes on. fdatasync is on.
+Appends are closed loop: each of N tasks appends a call of about 1.3 kB, waits until it is durable, and goes on; chain, tree, checkpoints and fdatasync
+are on. The baseline writes the same bytes in the same run with nothing but write and fdatasync, as many at a time as are in flight: a disk that is
+slow today is slow for both.
 """
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
+import argparse
 import gc
 import json
-import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
+import zstandard
 
-from gateway.call import Blob
-from gateway.config.model import LogSettings
-from gateway.record import LogReader, NoteSigner, open_log, verify_folder
+from gateway.record import CallIndex, LogReader, NoteSigner, verify_folder
+from tests.benchmarks import log_load as load
+from tests.benchmarks.log_load import ORIGIN, Load
 
-ORIGIN = "gw.example/bench"
 IN_FLIGHT = (1, 16, 64, 256)
-BLOBS = tuple(Blob.of(text * 20) for text in (b"policies", b"schema", b"entities"))
-CALL = {
-    "id": "0123456789abcdef0123456789",
-    "who": {
-        "agent": "support-assistant",
-        "iss": "https://gateway.example.com",
-        "sub": "agent:support-assistant",
-        "jti": "x7Gk2mQ9vL0aT4cR8yBn1w",
-        "kid": "QmFzZTY0dXJs",
-        "aud": "https://gateway.example.com/tools",
-        "user": "alice@example.com",
-        "act": ["planner"],
-        "run": "run-4711",
-    },
-    "what": {
-        "tool": "tickets",
-        "op": "create_refund",
-        "method": "POST",
-        "template": "/customers/{id}/refunds",
-        "path": "/customers/8812/refunds",
-        "effect": "write",
-        "door": "http",
-        "peer": "10.1.2.3:51234",
-    },
-    "authz": {
-        "p": 'Agent::"support-assistant"',
-        "a": 'Action::"tickets/create_refund"',
-        "r": 'Tool::"tickets"',
-        "ctx": {"input": {"id": "8812", "amount": {"__extn": {"fn": "decimal", "arg": "49.9000"}}, "reason": "double charge"}, "now": 1795251052},
-        "policies": BLOBS[0].digest,
-        "schema": BLOBS[1].digest,
-        "ents": BLOBS[2].digest,
-        "engine": "cedarpy/4.12.2",
-        "decision": "deny",
-        "reasons": ["refunds-over-limit"],
-        "errors": [],
-        "obl": [],
-        "shadow": [],
-    },
-    "now": 1795251052708512,
-    "code": "denied",
-    "state": "sha256:" + "0" * 64,
-}
+PER_S = (500, 5_000)
 
 
-async def appends(folder: Path, in_flight: int, seconds: float) -> tuple[float, float, float, float]:
-    """(appends per second, p50 ms, p99 ms, CPU microseconds per append in both threads)"""
-    log = await open_log(LogSettings(folder / "log", ORIGIN), NoteSigner.open(folder / "keys"))
-    took: list[float] = []
-    clock = time.perf_counter
-    end = clock() + seconds
+def appends(seconds: float) -> dict[str, object]:
+    """Closed loops, in this process and through the writer's socket, with the disk's own speed beside them."""
+    rows: dict[str, dict[int, Load]] = {"in-process": {}, "socket": {}}
+    for in_flight in IN_FLIGHT:
+        for name, measure in (("in-process", _in_process), ("socket", _by_socket)):
+            with tempfile.TemporaryDirectory() as folder:
+                gc.collect()
+                rows[name][in_flight] = measure(Path(folder), in_flight, seconds)
+    plain = {in_flight: load.plain(min(1.0, seconds), in_flight, sync=True) for in_flight in IN_FLIGHT}
+    print(f"{'':>12}{'in flight':>10} {'appends/s':>11} {'of plain':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8}")
+    for name, found in rows.items():
+        for in_flight, row in found.items():
+            ratio = row.rate / plain[in_flight]
+            print(f"{name:>12}{in_flight:>10} {row.rate:>11,.0f} {ratio:>9.2f} {row.p50_ms:>8.2f} {row.p99_ms:>8.2f} {row.cpu_us:>8.1f}")
+    for in_flight, rate in plain.items():
+        print(f"{'plain':>12}{in_flight:>10} {rate:>11,.0f}")
+    unsynced = load.plain(min(1.0, seconds), 64, sync=False)
+    print(f"{'no fdatasync':>12}{64:>10} {unsynced:>11,.0f}")
+    with tempfile.TemporaryDirectory() as folder, load.service(Path(folder)):
+        two = load.workers(Path(folder), 2, 64, seconds)
+    print(f"{'2 workers':>12}{'2 x 64':>10} {two:>11,.0f}")
+    own, remote = rows["in-process"], rows["socket"]
+    return {
+        "appends_per_s": {str(k): round(v.rate) for k, v in own.items()},
+        "p50_ms": {str(k): round(v.p50_ms, 3) for k, v in own.items()},
+        "p99_ms": {str(k): round(v.p99_ms, 3) for k, v in own.items()},
+        "ratio_vs_plain": {str(k): round(v.rate / plain[k], 3) for k, v in own.items()},
+        "socket_appends_per_s": {str(k): round(v.rate) for k, v in remote.items()} | {"2x64": round(two)},
+        "socket_p50_ms": {str(k): round(v.p50_ms, 3) for k, v in remote.items()},
+        "socket_p99_ms": {str(k): round(v.p99_ms, 3) for k, v in remote.items()},
+        "plain_per_s": {str(k): round(v) for k, v in plain.items()},
+        "unsynced_plain_per_s": round(unsynced),
+    }
 
-    async def work() -> None:
-        while (began := clock()) < end:
-            await log.append("call", CALL, blobs=BLOBS)
-            took.append(clock() - began)
 
-    began, cpu = clock(), time.process_time()
-    await asyncio.gather(*(work() for _ in range(in_flight)))
-    rate = len(took) / (clock() - began)
-    cpu_us = (time.process_time() - cpu) / len(took) * 1e6
-    await log.close()
-    took.sort()
-    return rate, took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000, cpu_us
+def _in_process(folder: Path, in_flight: int, seconds: float) -> Load:
+    async def run() -> Load:
+        async with load.in_process(folder) as log:
+            return await load.closed(log, in_flight, seconds)
+
+    return uvloop.run(run())
 
 
-async def reopened(folder: Path) -> float:
-    """Seconds to open a log whose newest segment is as full as it gets."""
-    settings = LogSettings(folder / "log", ORIGIN)
+def _by_socket(folder: Path, in_flight: int, seconds: float) -> Load:
+    """The CPU time is that of worker and writer together."""
+
+    async def run() -> Load:
+        async with load.by_socket(folder) as log:
+            return await load.closed(log, in_flight, seconds)
+
+    with load.service(folder) as writer_us:
+        found = uvloop.run(run())
+    return replace(found, cpu_us=found.cpu_us + writer_us[0])
+
+
+def added(seconds: float) -> dict[str, object]:
+    """What a call waits for at a steady pace."""
+    print(f"\n{'calls/s':>10} {'decision p50 ms':>16} {'p99':>7} {'and outcome p50':>16} {'p99':>7}")
+    found = {}
+    for per_s in PER_S:
+        with tempfile.TemporaryDirectory() as folder:
+            found[str(per_s)] = row = uvloop.run(_added(Path(folder), per_s, seconds))
+        print(f"{per_s:>10,} {row[0]:>16.2f} {row[1]:>7.2f} {row[2]:>16.2f} {row[3]:>7.2f}")
+    names = ("decision_p50_ms", "decision_p99_ms", "both_p50_ms", "both_p99_ms")
+    return {"added": {per_s: dict(zip(names, (round(ms, 3) for ms in row), strict=True)) for per_s, row in found.items()}}
+
+
+async def _added(folder: Path, per_s: int, seconds: float) -> tuple[float, float, float, float]:
+    async with load.in_process(folder) as log:
+        return await load.open_loop(log, per_s, seconds)
+
+
+def reading(records: int) -> dict[str, object]:
+    """A log of `records`: how long a start takes, and how fast it is verified and indexed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        load.fill(folder, records)
+        restart = min(uvloop.run(_reopened(folder)) for _ in range(3))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        load.fill(folder, min(records, 100_000), segment_bytes_max=1 << 30)
+        segments = sorted((folder / "log" / "log").iterdir())
+        raw = sum(path.stat().st_size for path in segments)
+        packed = sum(len(zstandard.ZstdCompressor(level=3).compress(path.read_bytes())) for path in segments)
+        size = LogReader(folder / "log").newest(1)[-1].n + 1
+        levels = {level: round(_verified(folder, level)) for level in ("chain", "root", "full")}
+        began = time.perf_counter()
+        indexed = CallIndex(LogReader(folder / "log")).rebuild()
+        index = indexed / (time.perf_counter() - began)
+    print()
+    for level, rate in levels.items():
+        print(f"verify {level:<6} {rate:>11,} records/s")
+    print(f"index         {index:>11,.0f} records/s")
+    print(f"{raw / size:.0f} bytes a record, {packed / size:.0f} archived (zstd; the records here are alike, so a real log takes more)")
+    print(f"restart with {records:,} records: {restart:.2f} s")
+    print("replay is not measured here: it is the policy engine's time, see the policy benchmark")
+    return {
+        "verify_full_per_s": levels["full"],
+        "verify_root_per_s": levels["root"],
+        "verify_chain_per_s": levels["chain"],
+        "index_per_s": round(index),
+        "replay_per_s": None,
+        "bytes_per_record": round(raw / size),
+        "archived_bytes_per_record": round(packed / size),
+        "restart_s": round(restart, 3),
+        "restart_records": records,
+    }
+
+
+async def _reopened(folder: Path) -> float:
     began = time.perf_counter()
-    log = await open_log(settings, NoteSigner.open(folder / "keys"))
-    took = time.perf_counter() - began
-    await log.close()
-    return took
+    async with load.in_process(folder):
+        return time.perf_counter() - began
 
 
-async def filled(folder: Path) -> None:
-    """A log of one segment, just below 64 MiB."""
-    settings = dataclasses.replace(LogSettings(folder / "log", ORIGIN), segment_bytes_max=1 << 30)
-    log = await open_log(settings, NoteSigner.open(folder / "keys"))
-    while log.size < 48_000:
-        await asyncio.gather(*(log.append("call", CALL, blobs=BLOBS) for _ in range(1_000)))
-    await log.close()
-
-
-def verified(folder: Path, level: str) -> float:
+def _verified(folder: Path, level: str) -> float:
     """Records per second, the best of three looks."""
     keys = (NoteSigner.open(folder / "keys").key(ORIGIN),)
     reports = [verify_folder(folder / "log", keys=keys, level=level) for _ in range(3)]  # type: ignore[arg-type]
@@ -116,29 +150,11 @@ def verified(folder: Path, level: str) -> float:
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    found: dict[str, object] = {"bench": "log"}
-    rates, p50, p99 = {}, {}, {}
-    print(f"{'in flight':>10} {'appends/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8}")
-    for in_flight in IN_FLIGHT:
-        with tempfile.TemporaryDirectory() as name:
-            gc.collect()
-            rate, middle, late, cpu_us = uvloop.run(appends(Path(name), in_flight, seconds))
-        rates[str(in_flight)], p50[str(in_flight)], p99[str(in_flight)] = round(rate), round(middle, 3), round(late, 3)
-        print(f"{in_flight:>10} {rate:>11,.0f} {middle:>8.2f} {late:>8.2f} {cpu_us:>8.1f}")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        uvloop.run(filled(folder))
-        size = LogReader(folder / "log").newest(1)[-1].n + 1
-        stored = sum(path.stat().st_size for path in (folder / "log" / "log").iterdir())
-        restart = uvloop.run(reopened(folder))
-        levels = {level: round(verified(folder, level)) for level in ("chain", "root", "full")}
-    for level, rate in levels.items():
-        print(f"verify {level:<6} {rate:>11,} records/s")
-    print(f"restart on a segment of {stored / 2**20:.0f} MiB: {restart:.2f} s; {stored / size:.0f} bytes a record")
-    print("replay is not measured here: it is the policy engine's time, see the policy benchmark")
-    found |= {"appends_per_s": rates, "p50_ms": p50, "p99_ms": p99, "verify_full_per_s": levels["full"], "verify_chain_per_s": levels["chain"]}
-    found |= {"replay_per_s": None, "bytes_per_record": round(stored / size), "restart_s": round(restart, 3)}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each load")
+    parser.add_argument("--records", type=int, default=1_000_000, help="records in the log that is opened again (1 GB a million)")
+    given = parser.parse_args()
+    found = {"bench": "log", **appends(given.seconds), **added(given.seconds), **reading(given.records)}
     print(json.dumps(found, separators=(",", ":")))
 
 
