@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.config.model import PeerSettings, Settings, WitnessSettings
-from gateway.doors.audit import rest
+from gateway.doors.audit import Rest
 from gateway.errors import Problem, Refusal
 from gateway.forward.fetch import Fetcher, FetchFailed
 from gateway.metrics import Metrics
@@ -165,7 +165,7 @@ class Anchoring:
         async def turn() -> float:
             try:
                 if self._prover is None:
-                    self._prover = await asyncio.to_thread(open_prover, self._settings, rest)
+                    self._prover = await asyncio.to_thread(open_prover, self._settings, Rest())
                 prover = self._prover
             except (OSError, BadNote, Problem) as error:
                 raise AnchorFailed("unreadable", str(error)) from error

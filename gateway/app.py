@@ -21,7 +21,7 @@ from gateway.config.model import Settings
 from gateway.doors.access import access_routes
 from gateway.doors.admin import admin_app
 from gateway.doors.agents import agents_app
-from gateway.doors.audit import Audit, rest
+from gateway.doors.audit import Audit, Rest
 from gateway.doors.http import allowed_hosts
 from gateway.doors.listing import listing_routes
 from gateway.doors.server import Server, serve
@@ -59,7 +59,7 @@ class Gateway:
         self._admin: Server | None = None
         self._teller: asyncio.Server | None = None
         self._control = Control(pipeline.log, lambda _: pipeline.redactor.look())
-        self._audit = Audit(lambda: open_prover(settings, rest), allowed_hosts(settings.admin))
+        self._audit = Audit(lambda: open_prover(settings, Rest()), allowed_hosts(settings.admin))
         self._anchoring = Anchoring(settings, pipeline.log, pipeline.metrics, report)
         self._watcher: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()

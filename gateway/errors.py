@@ -41,6 +41,9 @@ REFUSALS: dict[str, Kind] = {
         "The body is not a question that can be decided",
         "Send subject, action, resource and context as OpenID AuthZEN 1.0 has them; `pointer` names the member that is wrong.",
     ),
+    "malformed_query": Kind(
+        400, "The parameters are not a query that the log answers", "Use the filters of portreeve log query, each once and with a value."
+    ),
     "ambiguous_token": Kind(400, "More than one token was presented", "Send the token once, in one header."),
     "invalid_token": Kind(401, "A valid token is needed", "Get a fresh token: portreeve token AGENT."),
     "denied": Kind(403, "Policy does not allow this call", "Change the arguments, or ask the owner of the policy."),
@@ -54,6 +57,7 @@ REFUSALS: dict[str, Kind] = {
         403, "A person must approve this call", "Ask the approvers named in the policy; approvals are not yet answered by this gateway."
     ),
     "unknown_tool": Kind(404, "No such tool", "Check the first path segment after /tools/."),
+    "unknown_record": Kind(404, "The log has no such record", "Name a record by its number; those under a signed checkpoint are given out."),
     "not_found": Kind(404, "Nothing is served at this path", "Tools are served below /tools/NAME/."),
     "request_timeout": Kind(408, "The request did not arrive in time", "Send headers and body without long pauses."),
     "body_too_large": Kind(413, "The body is larger than this operation takes", "Send a smaller body."),

@@ -55,7 +55,7 @@ class Prover:
     """Proofs of one log. Blocking; made once and used often, from any thread. `pause` is called every few hundred records of a long look."""
 
     def __init__(self, reader: LogReader, keys: Sequence[NoteKey], *, pause: Callable[[int], None] = lambda _: None) -> None:
-        self._reader = reader
+        self.reader = reader
         self.keys = tuple(key for key in keys if key.name == reader.origin)
         self._pause = pause
         self._leaves = Leaves(reader.folder)
@@ -65,7 +65,7 @@ class Prover:
 
     def checkpoint(self) -> Checkpoint:
         """The newest one. Raises BadNote when there is none that a given key has signed."""
-        found = self._reader.checkpoint(self.keys)
+        found = self.reader.checkpoint(self.keys)
         if found is None:
             raise BadNote("nothing is signed yet")
         return found
@@ -108,7 +108,7 @@ class Prover:
         newest = self.checkpoint()
         if not 0 <= n < newest.size:
             raise Problem(
-                "log_not_signed", f"record {n} is under no checkpoint", file=str(self._reader.folder.path), remedy=f"{newest.size} records are signed"
+                "log_not_signed", f"record {n} is under no checkpoint", file=str(self.reader.folder.path), remedy=f"{newest.size} records are signed"
             )
         return newest
 

@@ -84,7 +84,7 @@ async def test_an_old_cosignature_does_not_count_for_now(place):
 
 async def test_what_cannot_be_judged_is_not_passed_over(place):
     assert verify(place, "--peer", place / "a" / "log").exit_code == 3
-    (place / "torn").write_bytes(lines(place / "b")[0])
+    (place / "torn").write_bytes(lines(place / "b")[1])
     assert verify(place, "--peer", place / "torn").exit_code == 3
     Anchors(LogFolder(place / "a" / "log")).keep("witness", "w1", b"nothing")
     assert verify(place, "--witness-policy", place / "policy").exit_code == 4

@@ -50,15 +50,15 @@ async def test_the_newest_checkpoint_a_record_and_its_proof_are_served(client, t
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/log/records/999999", 404, "not_found"),
-        ("/log/proof/999999", 404, "not_found"),
-        ("/log/records/-1", 404, "not_found"),
-        ("/log/records/01", 404, "not_found"),
-        ("/log/records/1e3", 404, "not_found"),
-        ("/log/records/%D9%A1", 404, "not_found"),
-        ("/log/records/99999999999999999999", 404, "not_found"),
-        ("/log/records/1?x=1", 404, "not_found"),
-        ("/log/checkpoint?x=1", 404, "not_found"),
+        ("/log/records/999999", 404, "unknown_record"),
+        ("/log/proof/999999", 404, "unknown_record"),
+        ("/log/records/-1", 404, "unknown_record"),
+        ("/log/records/01", 404, "unknown_record"),
+        ("/log/records/1e3", 404, "unknown_record"),
+        ("/log/records/%D9%A1", 404, "unknown_record"),
+        ("/log/records/99999999999999999999", 404, "unknown_record"),
+        ("/log/records/1?x=1", 400, "malformed_query"),
+        ("/log/checkpoint?x=1", 400, "malformed_query"),
     ],
 )
 async def test_what_is_not_there_is_a_problem_in_json(client, path, status, code):
@@ -66,14 +66,36 @@ async def test_what_is_not_there_is_a_problem_in_json(client, path, status, code
     assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (status, "application/problem+json", code)
 
 
+async def test_calls_are_found_by_the_filters_of_the_command_line(client, tmp_path):
+    found = (await client.get("/log/query")).json()
+    assert [call["n"] for call in found["calls"]] == [n for n in range(len(lines(tmp_path)) - 1, -1, -1) if b'"k":"call"' in lines(tmp_path)[n]]
+    assert found["before"] is None
+    newest = (await client.get("/log/query?limit=1&decision=allow&reason=small-refunds&status=ok")).json()
+    assert newest["calls"] == found["calls"][:1]
+    older = (await client.get(f"/log/query?limit=2&before={newest['before']}")).json()
+    assert older["calls"] == found["calls"][1:3]
+    assert (await client.get("/log/query?agent=nobody")).json() == {"calls": [], "before": None}
+    t = found["calls"][0]["t"]
+    assert (await client.get(f"/log/query?since_t={t + 1}")).json()["calls"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["agent=", "agent", "agent=a&agent=b", "who=a", "limit=0", "limit=1001", "limit=-1", "limit=1e2", "since_t=7d", "before=99999999999999999999"],
+)
+async def test_a_query_has_one_form_and_a_limit(client, query):
+    answer = await client.get(f"/log/query?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_query")
+
+
 async def test_a_web_page_cannot_read_the_log_under_a_name_of_its_own(client):
-    for path in ("/log/checkpoint", "/log/records/1", "/log/proof/1"):
+    for path in ("/log/checkpoint", "/log/records/1", "/log/proof/1", "/log/query"):
         answer = await client.get(path, headers={"host": "evil.example:9090"})
         assert (answer.status_code, answer.json()["code"]) == (421, "misdirected_request")
 
 
 async def test_nothing_is_written_or_posted(client):
-    for path in ("/log/checkpoint", "/log/records/1", "/log/proof/1"):
+    for path in ("/log/checkpoint", "/log/records/1", "/log/proof/1", "/log/query"):
         assert (await client.post(path)).status_code == 405
     assert (await client.get("/log/")).status_code == 404
     assert (await client.get("/log/records/../../keys")).status_code == 404
@@ -88,7 +110,7 @@ async def test_a_log_that_was_changed_is_not_given_out_as_if_it_were_sound(clien
 
 async def test_a_log_that_cannot_be_read_is_asked_for_again_later(tmp_path):
     async with listening(tmp_path) as client:
-        assert (await client.get("/log/checkpoint")).status_code in {404, 503}
+        assert (await client.get("/log/checkpoint")).status_code == 503
         async with opened(tmp_path) as log:
             await log.append("call", plain(1))
         assert (await client.get("/log/checkpoint")).status_code == 200
