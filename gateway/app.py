@@ -24,15 +24,18 @@ from gateway.doors.agents import agents_app
 from gateway.doors.audit import Audit, Rest
 from gateway.doors.http import allowed_hosts
 from gateway.doors.listing import listing_routes
+from gateway.doors.oauth import oauth_routes
 from gateway.doors.server import Server, serve
 from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
+from gateway.issuance import TokenService
 from gateway.loading import audience, faults_of, load_beside, load_state, settle
 from gateway.metrics import LogHead, Metrics, ReloadResult
 from gateway.pipeline import Pipeline, State
-from gateway.record import Control, Redactor, reach_log
+from gateway.record import Control, Log, Redactor, reach_log
 from gateway.refusals import RefusalSummary
+from gateway.trust import Trust, teller
 from gateway.watch import Print, changes, folders_of, print_of
 from gateway.worker import Share, ask, bound, tell
 
@@ -44,13 +47,28 @@ def _settings(folder: Path, share: Share | None) -> Settings:
     return share.of(settings) if share else settings
 
 
+async def _begin_log(settings: Settings, state: State, fatal: asyncio.Event) -> tuple[Log, Redactor]:
+    """Open the log and record what goes into force. Raises Problem or Problems; then it is closed."""
+    log = await reach_log(settings.log, settings.keys, on_fatal=fatal.set)
+    try:
+        redactor = Redactor.open(settings.log, settings.keys)
+        await announce(log, state)
+    except (Problem, Refusal) as error:
+        await log.close()
+        if isinstance(error, Problem):
+            raise
+        raise Problems([Problem("log_unavailable", str(error), key="log.folder", remedy="free space on the log's disk")]) from error
+    return log, redactor
+
+
 class Gateway:
     """A running gateway. Made by `start`; ended by `stop`."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, report: Report, share: Share | None) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, trust: Trust, report: Report, share: Share | None) -> None:
         self.settings = settings
         self.share = share
         self.pipeline = pipeline
+        self.trust = trust
         self.failing: list[str] = []
         self.fatal = asyncio.Event()
         self._report = report
@@ -70,19 +88,16 @@ class Gateway:
         settings = _settings(folder, share)
         seen = print_of(folders_of(settings))
         began = time.perf_counter()
-        state = await asyncio.to_thread(load_state, settings)
-        took_s = time.perf_counter() - began
-        fatal = asyncio.Event()
-        log = await reach_log(settings.log, settings.keys, on_fatal=fatal.set)
+        metrics, fatal = Metrics(), asyncio.Event()
+        trust = await asyncio.to_thread(Trust.open, settings.state, teller(metrics.tokens, report), shared=share is not None)
         try:
-            redactor = Redactor.open(settings.log, settings.keys)
-            await announce(log, state)
-        except (Problem, Refusal) as error:
-            await log.close()
-            if isinstance(error, Problem):
-                raise
-            raise Problems([Problem("log_unavailable", str(error), key="log.folder", remedy="free space on the log's disk")]) from error
-        metrics = Metrics()
+            state = await asyncio.to_thread(load_state, settings, trust)
+            took_s = time.perf_counter() - began
+            log, redactor = await _begin_log(settings, state, fatal)
+        except BaseException:
+            await trust.close()
+            raise
+        await trust.begin(state.identifier.identities)
         upstreams = Upstreams.open(settings.tools, on_echo=metrics.echoes.inc)
         pipeline = Pipeline(
             state,
@@ -93,7 +108,7 @@ class Gateway:
             gatherer=Gatherer(settings.limits),
             summary=RefusalSummary(log, settings.limits),
         )
-        gateway = cls(settings, pipeline, report, share)
+        gateway = cls(settings, pipeline, trust, report, share)
         gateway.fatal = fatal
         metrics.watch(
             breakers=upstreams.breakers,
@@ -101,6 +116,7 @@ class Gateway:
             in_flight=lambda: pipeline.gatherer.in_flight,
             expired=lambda: len(gateway.expired()),
         )
+        metrics.tokens.ages = trust.sources.ages
         gateway._loaded(state)
         metrics.policies_reloaded("ok", at_s=time.time(), took_s=took_s)
         try:
@@ -122,6 +138,7 @@ class Gateway:
         ):  # else the log's folder is another's, who has commands go to it
             await self._control.open(self.settings.log.folder)
         settings, pipeline = self.settings, self.pipeline
+        service = TokenService(lambda: pipeline.state, self.trust, log=pipeline.log, metrics=pipeline.metrics.tokens, summary=pipeline.summary)
         agents = agents_app(
             settings,
             pipeline.handle,
@@ -129,7 +146,7 @@ class Gateway:
             tools=lambda: pipeline.state.settings.tools,
             jwks=lambda: pipeline.state.keys.jwks(),  # noqa: PLW0108 - the state is looked up at each request, not now
             audience=audience(settings),
-            more=listing_routes(lambda: pipeline.state, pipeline.refuse, settings.url),
+            more=[*listing_routes(lambda: pipeline.state, pipeline.refuse, settings.url), *oauth_routes(service, settings.limits, settings.url)],
         )
         at, admin_at = bound(self.share, settings)
         self._agents = await serve(agents, at, settings.limits, on_refusal=self._door_refused)
@@ -188,7 +205,7 @@ class Gateway:
     async def _reload(self) -> ReloadResult:
         before = self.pipeline.state
         try:
-            state = await load_beside(before, lambda: _settings(self.settings.folder, self.share))
+            state = await load_beside(before, self.trust, lambda: _settings(self.settings.folder, self.share))
             if state.digest == before.digest and faults_of(state) == faults_of(before) and not self.failing:
                 return "unchanged"
             await announce(self.pipeline.log, state, before)
@@ -200,6 +217,7 @@ class Gateway:
         if settings.fixed != self.settings.fixed:
             self._report("changed [listen], [log], [limits], [witness.NAME] or [peer.NAME] take effect after a restart")
         await self.pipeline.upstreams.replace(settings.tools)
+        await self.trust.sources.replace(state.identifier.identities.issuers)
         self.pipeline.state = state
         self._loaded(state)
         self._report(f"reloaded: {state.bundle.policy_count} policies, {len(settings.tools)} tools, {state.agents} agents")
@@ -250,6 +268,7 @@ class Gateway:
         await self._control.close()
         await self.pipeline.log.close()
         self.pipeline.redactor.close()
+        await self.trust.close()
         if self._admin:
             await self._admin.stop(0)
         await self._audit.close()

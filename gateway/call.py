@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from gateway.canonical import Json, digest
 from gateway.errors import Attempt, OutcomeStatus, Refusal
 from gateway.logmode import LogRule
+from gateway.proof import Proof, Scheme
 from gateway.secret import Secret
 
 Effect = Literal["read", "idempotent_write", "write", "destructive"]
@@ -46,7 +47,8 @@ class ToolCall:
     """One request as the door parsed it: the one form that is both authorized and forwarded.
 
     `path` is canonical, starts with "/" and is relative to the tool's base URL; `query` is the raw query (no "?"), percent-encoded ASCII.
-    `headers` no longer hold the agent's token. `token` is what the agent presented, None when nothing was.
+    `headers` no longer hold the agent's token. `token` is what the agent presented, None when nothing was,
+    and `scheme` how: a token bound to a key comes as `dpop`, with a `proof`.
     """
 
     id: str
@@ -59,13 +61,16 @@ class ToolCall:
     token: Secret | None
     body: Body
     peer: str
+    scheme: Scheme = "bearer"
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who acts, for whom, by which chain of delegation; proven by a token that was verified.
 
-    `actors` is the delegation chain, newest first, without the acting agent. `expires_at` is in seconds since the epoch.
+    `actors` is the delegation chain, newest first, without the acting agent. `expires_at` is in seconds since the epoch. `bound_to` is the
+    thumbprint of the key that the token is bound to, empty for a bearer token; `ancestors` are the ids of the tokens it was exchanged from.
     """
 
     agent: str
@@ -80,6 +85,9 @@ class Identity:
     scopes: tuple[str, ...] = ()
     proof_of_possession: bool = False
     run: str | None = None
+    bound_to: str = ""
+    ancestors: tuple[str, ...] = ()
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

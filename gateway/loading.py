@@ -18,11 +18,14 @@ from gateway.canonical import Json, dumps
 from gateway.config.model import Settings
 from gateway.config.stored import settings_object
 from gateway.identify import SigningKeys, Verifier
+from gateway.identify.federation import Federation
+from gateway.identify.identifier import Identifier
 from gateway.identities import load_identities
 from gateway.inject import Credentials
 from gateway.pipeline import State
 from gateway.shadowing import load_candidate
 from gateway.tools.catalogue import Catalogue
+from gateway.trust import Trust
 
 TURN_S = 0.0005
 """How long the loading thread may keep the interpreter from a call that wants it. Python's own 5 ms would be felt at every step of a call."""
@@ -31,7 +34,7 @@ GC_YOUNG_MAX = 10_000
 """A call makes some hundred objects and no cycles: looking for cycles every 700 objects costs two percent for nothing."""
 
 
-def load_state(settings: Settings, hot: Iterable[tuple[str, str]] = ()) -> State:
+def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] = ()) -> State:
     """Load everything that a reload may change. Blocking and pure but for reading files. Raises Problems with all that was found.
 
     `hot` are the agents and actions that were decided lately: their policies are parsed here, not at their next call.
@@ -57,12 +60,12 @@ def load_state(settings: Settings, hot: Iterable[tuple[str, str]] = ()) -> State
     }
     if candidate and candidate.bundle:
         parts["candidate"] = candidate.bundle.digest
+    entries = settings.limits.token_cache_entries_max
+    verifier = Verifier(identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=entries, revocations=trust.revocations)
     return State(
         settings=settings,
         catalogue=catalogue,
-        verifier=Verifier(
-            identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=settings.limits.token_cache_entries_max
-        ),
+        identifier=Identifier(verifier, Federation(identities, trust.sources, trust.now), trust.proofs, trust.now),
         bundle=bundle,
         credentials=Credentials.load(settings),
         keys=keys,
@@ -79,12 +82,12 @@ def audience(settings: Settings) -> str:
     return settings.url + "/tools"
 
 
-async def load_beside(state: State, settings: Callable[[], Settings]) -> State:
+async def load_beside(state: State, trust: Trust, settings: Callable[[], Settings]) -> State:
     """Load what is on disk now, read by `settings`, beside a state that is in force. Raises Problems."""
     hot = state.bundle.hot
 
     def work() -> State:
-        return load_state(settings(), hot)
+        return load_state(settings(), trust, hot)
 
     with _short_turns():
         return await asyncio.to_thread(work)

@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.token_metrics import TokenMetrics
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STEPS = ("identify", "gather", "bind", "authorize", "record", "inject", "forward")
 """In the order in which a call takes them."""
@@ -24,8 +26,6 @@ RELOAD_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 ReloadResult = Literal["ok", "unchanged", "failed"]
 BREAKER_STATES = ("closed", "open", "half_open", "forced_open", "metrics_only")
 LOG_STATES = ("ok", "full", "failed", "closed")
-
-
 ROOT_PARTS = 5
 ROOT_PART_BITS = 52
 """A sample is a float64, exact up to 53 bits: a root of 256 bits takes five."""
@@ -219,6 +219,7 @@ class Metrics:
         self._anchor_failures = Counter(
             "portreeve_anchor_failures", "Turns with a witness or a peer that failed, by reason", ["kind", "name", "reason"], registry=self._registry
         )
+        self.tokens = TokenMetrics(self._registry)
         self._bound: dict[tuple[str, str, str, str], Callable[[], None]] = {}
         self._bound_refusals: dict[str, Callable[[], None]] = {}
         Gauge("portreeve_workers", "Worker processes that serve calls", registry=self._registry).set(1)

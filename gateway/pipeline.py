@@ -39,7 +39,7 @@ from gateway.config.model import Settings
 from gateway.errors import OutcomeStatus, Refusal, place_of
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
-from gateway.identify import SigningKeys, Verifier
+from gateway.identify import Identifier, SigningKeys
 from gateway.inject import Credentials
 from gateway.metrics import Metrics
 from gateway.record import Log, Redactor
@@ -59,7 +59,7 @@ class State:
 
     settings: Settings
     catalogue: Catalogue
-    verifier: Verifier
+    identifier: Identifier
     bundle: Bundle
     credentials: Credentials
     keys: SigningKeys
@@ -152,7 +152,7 @@ class _Journey:
 
     async def run(self) -> Reply | Refused:
         call, state, pipeline, marks = self.call, self.state, self.pipeline, self.marks
-        identity = self.identity = state.verifier.verify(call.token)
+        identity = self.identity = await state.identifier.identify(call.token, call.scheme, call.proof)
         marks.append(perf_counter())
         facts = self.facts = pipeline.gatherer.enter(identity)
         marks.append(perf_counter())

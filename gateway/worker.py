@@ -19,7 +19,15 @@ from gateway.config.model import Limits, Settings, ToolSettings
 
 ANSWER_TIMEOUT_S = 5.0
 Limited = TypeVar("Limited", Limits, ToolSettings)
-DIVIDED = ("connections_max", "in_flight_max", "in_flight_per_agent_max", "calls_per_minute_per_agent", "refusals_sampled_per_window")
+DIVIDED = (
+    "connections_max",
+    "in_flight_max",
+    "in_flight_per_agent_max",
+    "calls_per_minute_per_agent",
+    "refusals_sampled_per_window",
+    "token_failures_per_minute",
+    "tokens_per_minute_per_agent",
+)
 DIVIDED_OF_A_TOOL = ("connections_max", "in_flight_max")
 
 

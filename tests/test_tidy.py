@@ -23,10 +23,10 @@ BRANCHES_MAX = 12
 
 # Lower layers know nothing of higher ones. A name is a module or a package directly below gateway/.
 LAYERS: list[tuple[str, set[str]]] = [
-    ("values", {"__init__", "call", "errors", "canonical", "logmode", "secret"}),
-    ("ground", {"config", "metrics", "totals", "tools", "identities", "stores"}),
+    ("values", {"__init__", "call", "errors", "declined", "canonical", "logmode", "proof", "secret"}),
+    ("ground", {"config", "metrics", "token_metrics", "totals", "tools", "identities", "stores", "dial", "fetch"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
-    ("pipeline", {"gather", "refusals", "verdicts", "streaming", "shadowing", "pipeline"}),
+    ("pipeline", {"gather", "refusals", "verdicts", "streaming", "shadowing", "trust", "throttle", "rights", "issuance", "enrolling", "pipeline"}),
     ("work", {"work"}),
     ("doors", {"doors"}),
     ("app", {"anchoring", "watch", "worker", "loading", "announce", "app", "supervisor"}),
@@ -40,9 +40,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cedarpy": ("authorize/",),
     "publicsuffixlist": ("authorize/hosts.py",),
     "jwt": ("identify/",),
-    "httpx2": ("forward/", "cli/demo/"),
+    "httpx2": ("fetch.py", "forward/", "cli/demo/"),  # fetch.py: keys and answers about tokens, never calls to tools
     "httptools": ("forward/", "doors/"),
-    "prometheus_client": ("metrics.py",),
+    "prometheus_client": ("metrics.py", "token_metrics.py"),
     "starlette": ("doors/", "app.py", "cli/demo/upstream.py"),  # the demo's upstream stands in for somebody else's service
     "uvicorn": ("cli/demo/upstream.py",),
     "tenacity": ("forward/retry.py",),

@@ -51,12 +51,12 @@ class Minted:
     scopes: tuple[str, ...]
 
 
-def wish_of(for_user: str | None, ttl: str | None, scope: list[str] | None, *, run: str | None = None) -> Wish:
+def wish_of(for_user: str | None, ttl: str | None, scope: list[str] | None, *, run: str | None = None, jkt: str = "") -> Wish:
     """What the options ask for. Raises a usage error for a duration that is none."""
     seconds = duration_s(ttl) if ttl is not None else None
     if ttl is not None and seconds is None:
         raise typer.BadParameter('write whole seconds, minutes or hours: "90s", "5m", "1h"', param_hint="--ttl")
-    return Wish(ttl_s=seconds, user=for_user, scopes=tuple(dict.fromkeys(scope)) if scope else None, run=run)
+    return Wish(ttl_s=seconds, user=for_user, scopes=tuple(dict.fromkeys(scope)) if scope else None, run=run, bound_to=jkt)
 
 
 def mint_here(settings: Settings, name: str, wish: Wish) -> Minted:

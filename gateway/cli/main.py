@@ -14,6 +14,7 @@ from gateway.cli.check import check
 from gateway.cli.config import config
 from gateway.cli.demo.command import demo
 from gateway.cli.identity import env, headers, identity
+from gateway.cli.identity_add import add
 from gateway.cli.init import init
 from gateway.cli.log import app as log
 from gateway.cli.output import print_problems
@@ -67,6 +68,7 @@ for _command in (demo, init, check, serve, config, env, headers):
 app.command(context_settings=dict(RUN_CONTEXT))(run)
 app.add_typer(policy, name="policy")
 app.add_typer(token, name="token")
+identity.command()(add)
 app.add_typer(identity, name="identity")
 app.add_typer(log, name="log")
 

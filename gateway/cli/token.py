@@ -17,7 +17,7 @@ from gateway.config.load import load
 from gateway.errors import Problem, Refusal
 from gateway.identify.foreign import Expected, Proven, prove
 from gateway.identify.keyset import BYTES_MAX, KeySet, KeySetError
-from gateway.identify.token import TOKEN_BYTES_MAX, TYP, ascii_bytes, read
+from gateway.identify.token import TOKEN_BYTES_MAX, TYP, admit, ascii_bytes, parse
 from gateway.identities.table import duration_s
 from gateway.secret import Secret
 
@@ -40,20 +40,27 @@ app = typer.Typer(name="token", cls=MintFirst, help="Print a token for an agent,
 
 @app.command()
 def mint(
-    agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, as_json: AsJson = False, folder: Folder = Path()
+    agent: AgentName,
+    *,
+    for_user: ForUser = None,
+    ttl: Ttl = None,
+    scope: Scopes = None,
+    jkt: Annotated[str, typer.Option("--jkt", metavar="THUMBPRINT", help="Bind it to the key with this thumbprint (RFC 7638, 9449).")] = "",
+    as_json: AsJson = False,
+    folder: Folder = Path(),
 ) -> None:
     """Print a token for an agent.
 
     Example: curl -H "Authorization: Bearer $(portreeve token support-bot)" http://127.0.0.1:8080/tools/tickets/tickets
     """
-    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope))
+    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope, jkt=jkt))
     if not as_json:
         print(minted.token.reveal())
         return
     print_json(
         {
             "access_token": minted.token.reveal(),
-            "token_type": "Bearer",
+            "token_type": "DPoP" if jkt else "Bearer",
             "expires_in": minted.life_s,
             "expires_at": datetime.fromtimestamp(minted.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "scope": " ".join(minted.scopes),
@@ -82,13 +89,13 @@ def verify(
     if seconds is None:
         raise typer.BadParameter('write whole seconds, minutes or hours: "90s", "5m", "1h"', param_hint="--max-ttl")
     typs = frozenset(None if one == ABSENT else one for one in typ or (TYP,))
-    expected = Expected(issuer, audience, typs=typs, max_ttl_s=seconds)
+    expected = Expected(issuer, None if audience is None else frozenset({audience}), typs=typs, max_ttl_s=seconds)
     text = sys.stdin.buffer.read(TOKEN_BYTES_MAX + 2).removesuffix(b"\n").decode("utf-8", "surrogateescape")
     began = time.perf_counter()
     try:
         keys = _keys(jwks)
         began = time.perf_counter()
-        proven = prove(read(ascii_bytes(Secret(text)), typs=typs), keys, expected, time.time())
+        proven = prove(admit(parse(ascii_bytes(Secret(text))), typs), keys, expected, time.time())
     except Refusal as refusal:
         _say(None, refusal.reason, time.perf_counter() - began, as_json=as_json)
         raise typer.Exit(1) from None

@@ -199,7 +199,7 @@ def token_header(text: str) -> str:
 
 def request_header(text: str) -> str:
     """A header that agents may send on to the tool."""
-    return _field(text, FRAMING | {"authorization"}, "is never forwarded: it frames the message or carries the agent's token")
+    return _field(text, FRAMING | {"authorization", "dpop"}, "is never forwarded: it frames the message or carries the agent's token")
 
 
 def response_header(text: str) -> str:

@@ -62,6 +62,8 @@ class Limits:
     refusals_sampled_per_window: int = 32
     refusal_window_s: float = 1.0
     token_cache_entries_max: int = 10_000
+    token_failures_per_minute: int = 60
+    tokens_per_minute_per_agent: int = 600
     drain_delay_s: float = 0.0
     drain_timeout_s: float = 25.0
 
@@ -195,6 +197,7 @@ class Settings:
     candidate: Path | None = None
     witnesses: Mapping[str, WitnessSettings] = field(default_factory=dict)
     peers: Mapping[str, PeerSettings] = field(default_factory=dict)
+    state: Path = Path("var/state")
     digest: str = ""
     files: tuple[Path, ...] = ()
 

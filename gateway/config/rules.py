@@ -28,6 +28,7 @@ class GatewayTable:
     candidate: Path | None = None
     identities: Path = Path("identities")
     keys: Path = Path("var/keys")
+    state: Path = Path("var/state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ GATEWAY = {
     ),
     "identities": Rule("Folder of agents and issuers.", path="folder"),
     "keys": Rule("Folder of the signing keys; made on first use, readable by the gateway alone.", path="new"),
+    "state": Rule("Folder of what must outlive a restart: revoked tokens, used assertions, enrolled keys.", path="new"),
 }
 LISTEN = {
     "address": Rule("Where to listen, host:port. Default 127.0.0.1:8080 for agents, 127.0.0.1:9090 for admin."),
@@ -107,6 +109,10 @@ LIMITS = {
     "refusals_sampled_per_window": Rule("Refusals of unidentified callers that are described one by one in a window's record.", 0, 10_000),
     "refusal_window_s": Rule("Length of the window over which refusals of unidentified callers are summed up.", 0.01, 3600),
     "token_cache_entries_max": Rule("Verified tokens kept in memory.", 1, 10_000_000),
+    "token_failures_per_minute": Rule(
+        "Most failures at the token endpoints of one client at one address; ten times that of an address.", 1, 1_000_000
+    ),
+    "tokens_per_minute_per_agent": Rule("Most tokens issued to one agent in 60 seconds.", 1, 1_000_000),
     "drain_delay_s": Rule("Time between readiness turning red and the listener closing, at shutdown.", 0, 600),
     "drain_timeout_s": Rule("Time that running calls get at shutdown.", 0, 3600),
 }

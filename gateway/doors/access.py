@@ -121,7 +121,7 @@ def _entry(state: State, look: Look, rest: Mapping[str, Json], entry: Json) -> M
 def _evaluate(state: State, look: Look, body: Json) -> Mapping[str, Json]:
     """Decide one question. Raises Refusal for one that could be no call."""
     question: Question = read_question(body, state.catalogue, state.settings.url)
-    why = question.unknown or state.verifier.standing(question.agent, for_user=question.identity.user is not None)
+    why = question.unknown or state.identifier.verifier.standing(question.agent, for_user=question.identity.user is not None)
     if why:
         return _no(state, "denied", REFUSALS["denied"].title, why)
     assert question.invocation is not None

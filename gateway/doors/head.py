@@ -24,6 +24,7 @@ SINGLETONS = frozenset(
         b"te",
         b"expect",
         b"upgrade",
+        b"dpop",
         b"idempotency-key",
         b"x-request-id",
     )

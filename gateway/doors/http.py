@@ -18,14 +18,15 @@ from gateway.config.model import Limits, Listener
 from gateway.doors.body import RequestBody
 from gateway.doors.callids import CallIds
 from gateway.doors.path import canonical
+from gateway.doors.presented import proof_of, token_of
 from gateway.doors.problem import problem
 from gateway.errors import Refusal
+from gateway.proof import Scheme
 from gateway.secret import Secret
 
 PREFIX = b"/tools/"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _METHODS_REFUSED = frozenset(("CONNECT", "TRACE"))
-_SCHEMES = frozenset(("bearer", "token"))
 _HOP_BY_HOP = frozenset(
     (
         "connection",
@@ -131,6 +132,7 @@ class HttpDoor:
         options = self._tool_options(tool) or _STRANGER
         client = scope["client"]
         token_header = options.token_header.lower() if options.token_header else None
+        token, scheme = _token(headers, lookup, token_header)
         return ToolCall(
             id=self._ids.next(),
             door="http",
@@ -139,7 +141,9 @@ class HttpDoor:
             path=canonical(slash + rest or b"/", encoded_slash=options.encoded_slash, semicolon=options.semicolon),
             query=scope["query_string"].decode("ascii"),  # gateway.doors.head lets nothing in that a query cannot have
             headers=_end_to_end(headers, lookup, token_header),
-            token=_token(headers, lookup, token_header),
+            token=token,
+            scheme=scheme,
+            proof=proof_of(lookup.get("dpop"), scope["method"], f"{self._base_url}{raw.decode('ascii')}"),
             body=RequestBody(receive, None if "transfer-encoding" in lookup else int(lookup.get("content-length", "0")), self._limits),
             peer=client[0] if client else "",
         )
@@ -159,25 +163,21 @@ def _end_to_end(headers: list[tuple[str, str]], lookup: dict[str, str], token_he
     drop = _HOP_BY_HOP
     if "connection" in lookup:
         drop = drop.union(part.strip(" \t").lower() for name, value in headers if name == "connection" for part in value.split(","))
-    return tuple(field for field in headers if field[0] not in drop and field[0] != "authorization" and field[0] != token_header)
+    return tuple(field for field in headers if field[0] not in drop and field[0] not in {"authorization", "dpop", token_header})
 
 
-def _token(headers: list[tuple[str, str]], lookup: dict[str, str], token_header: str | None) -> Secret | None:
+def _token(headers: list[tuple[str, str]], lookup: dict[str, str], token_header: str | None) -> tuple[Secret | None, Scheme]:
     """The one token that was presented. Raises Refusal ambiguous_token when there are two: nobody can say which of them acts."""
-    found = set()
-    if "authorization" in lookup:  # it came once: gateway.doors.head
-        scheme, _, rest = lookup["authorization"].partition(" ")
-        if scheme.lower() in _SCHEMES:
-            found.add(rest.strip(" "))
+    authorized, scheme = token_of(lookup.get("authorization", ""))  # it came once: gateway.doors.head
+    found = {authorized}
     if token_header is not None and token_header in lookup:
         for name, value in headers:
             if name == token_header:
-                scheme, _, rest = value.partition(" ")
-                found.add(rest.strip(" ") if scheme.lower() in _SCHEMES and rest else value)
+                found.add(token_of(value)[0] or value)
     found.discard("")
     if len(found) > 1:
         raise Refusal("ambiguous_token")
-    return Secret(found.pop()) if found else None
+    return (Secret(found.pop()) if found else None), scheme
 
 
 def _fields(reply: Reply, call_id: str) -> list[tuple[bytes, bytes]]:

@@ -13,6 +13,7 @@ from gateway.authorize import Bundle
 from gateway.authorize.listing import Listed, listed
 from gateway.call import Identity, Refused
 from gateway.canonical import Json, dumps_in_order
+from gateway.doors.presented import proof_of, token_of
 from gateway.doors.problem import problem
 from gateway.errors import Refusal
 from gateway.pipeline import State
@@ -20,7 +21,6 @@ from gateway.secret import Secret
 
 PATH = "/v1/tools"
 ANSWERS_MAX = 256
-_SCHEMES = frozenset(("bearer", "token"))
 
 
 class Listing:
@@ -61,7 +61,9 @@ def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], 
     async def tools(request: Request) -> Response:
         now = state()
         try:
-            identity = now.verifier.verify(_token(request))
+            token, scheme = token_of(request.headers.get("authorization", ""))
+            proof = proof_of(request.headers.get("dpop"), request.method, base_url + PATH)
+            identity = await now.identifier.identify(Secret(token) if token else None, scheme, proof)
         except Refusal as refusal:
             code, headers, body = problem(await refuse(refusal, request.client.host if request.client else ""), base_url=base_url)
             answer = Response(body, code)
@@ -71,12 +73,6 @@ def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], 
         return Response(said, media_type="application/json", headers={"cache-control": "no-store", "x-content-type-options": "nosniff"})
 
     return [Route(PATH, tools, methods=["GET"])]
-
-
-def _token(request: Request) -> Secret | None:
-    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-    token = rest.strip(" ")
-    return Secret(token) if scheme.lower() in _SCHEMES and token else None
 
 
 def _operation(found: Listed) -> Mapping[str, Json]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.config.model import ToolSettings
+from gateway.dial import Lookup, dial
 from gateway.forward.connection import Connection
-from gateway.forward.dial import Lookup, dial
 from gateway.forward.exchange import Failed, Incoming, Outgoing
 
 IDLE_S_MAX = 15.0

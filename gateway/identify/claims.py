@@ -1,8 +1,8 @@
 """The claims of the gateway's own tokens: which there are, what they must look like, and who they say is acting.
 
 RFC 9068 with the actor chain of RFC 8693 section 4.1. The acting agent is the outermost `act`, or `sub` where there is no `act`; it is always
-the `client_id`. A user, when there is one, is the `sub`. Claims that this gateway does not write are refused, not ignored: a token bound to a key
-(`cnf`) must not pass as a bearer token.
+the `client_id`. A user, when there is one, is the `sub`. `cnf` binds the token to a key (RFC 9449 section 6.1). Claims that this gateway does not
+write are refused, not ignored.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.identify.token import refuse
-from gateway.identities.model import AGENT_ID, CHAIN_MAX, RUN, SCOPE, TOKEN_ID, USER
+from gateway.identities.model import AGENT_ID, CHAIN_MAX, ISSUER_NAME, RUN, SCOPE, TOKEN_ID, USER
 
 SCOPES_MAX = 64
 SECONDS_MAX = 2**40
 """Far beyond any date and far below where a number loses digits."""
 
-_KNOWN = frozenset({"iss", "sub", "client_id", "aud", "scope", "iat", "nbf", "exp", "jti", "act", "gw"})
+_KNOWN = frozenset({"iss", "sub", "client_id", "aud", "scope", "iat", "nbf", "exp", "jti", "act", "cnf", "gw"})
+_OWN = frozenset({"run", "auth", "epoch", "parents"})
+_WAYS = re.compile(rf"local|key|enrolled|issuer:{ISSUER_NAME.pattern}")
+THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Claims:
     user: str | None
     scopes: tuple[str, ...]
     run: str | None
+    bound_to: str
+    ancestors: tuple[str, ...]
+    epoch: int
 
 
 def check(claims: dict[str, Any]) -> Claims:
@@ -46,6 +52,7 @@ def check(claims: dict[str, Any]) -> Claims:
     issued_at = _seconds(claims, "iat")
     subject = _text(claims, "sub")
     agents, user = _who(subject, claims)
+    own = _own(claims)
     if _text(claims, "client_id") != agents[0]:
         refuse("client_id is not the acting agent")
     return Claims(
@@ -59,7 +66,10 @@ def check(claims: dict[str, Any]) -> Claims:
         chain=agents,
         user=user,
         scopes=_scopes(claims),
-        run=_run(claims),
+        run=_named(_text(own, "run"), RUN, "gw.run") if "run" in own else None,
+        bound_to=_bound_to(claims),
+        ancestors=_ancestors(own),
+        epoch=_seconds(own, "epoch") if "epoch" in own else 0,
     )
 
 
@@ -122,8 +132,27 @@ def _scopes(claims: dict[str, Any]) -> tuple[str, ...]:
     return tuple(_named(scope, SCOPE, "scope") for scope in scopes)
 
 
-def _run(claims: dict[str, Any]) -> str | None:
+def _own(claims: dict[str, Any]) -> dict[str, Any]:
+    """The gateway's own claim: the run, how the agent proved itself, the epoch of its kill switch, the tokens it was exchanged from."""
     own = claims.get("gw", {})
-    if type(own) is not dict or not own.keys() <= {"run", "auth"} or own.get("auth", "local") != "local":
+    if type(own) is not dict or not own.keys() <= _OWN:
         refuse("gw has members that this gateway does not write")
-    return _named(_text(own, "run"), RUN, "gw.run") if "run" in own else None
+    if "auth" in own:
+        _named(_text(own, "auth"), _WAYS, "gw.auth")
+    return own
+
+
+def _bound_to(claims: dict[str, Any]) -> str:
+    if "cnf" not in claims:
+        return ""
+    key = claims["cnf"]
+    if type(key) is not dict or key.keys() != {"jkt"}:
+        refuse("cnf is not the thumbprint of a key alone")
+    return _named(_text(key, "jkt"), THUMBPRINT, "cnf.jkt")
+
+
+def _ancestors(own: dict[str, Any]) -> tuple[str, ...]:
+    found = own.get("parents", [])
+    if type(found) is not list or len(found) > CHAIN_MAX or not all(type(name) is str for name in found):
+        refuse("gw.parents is not a short list of token ids")
+    return tuple(_named(name, TOKEN_ID, "gw.parents") for name in found)

@@ -15,7 +15,7 @@ from jwt import get_algorithm_by_name
 
 from gateway.identify.claims import SECONDS_MAX
 from gateway.identify.keyset import KeySet
-from gateway.identify.token import TYP, UnverifiedToken, refuse
+from gateway.identify.token import OWN, UnverifiedToken, refuse
 from gateway.identities.jwk import ALGORITHMS, OTHER_NAMES
 from gateway.identities.model import CHAIN_MAX
 
@@ -29,20 +29,20 @@ TEXT = re.compile(
 )
 """What a name in a foreign token may hold: printable ASCII without quotes, backslash and angle brackets; spaces only inside."""
 
-_CHECKS = {name: get_algorithm_by_name(name) for name in ALGORITHMS}
+CHECKS = {name: get_algorithm_by_name(name) for name in ALGORITHMS}
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a token of one issuer must be. `issuer` and `audience` None: any one text, for looking at a token only.
+    """What a token of one issuer must be. `issuer` and `audiences` None: any one text, for looking at a token only.
 
     `issued_at`: whether `iat` must be there (JWT-SVIDs may lack it; then their life counts from now).
     """
 
     issuer: str | None
-    audience: str | None
+    audiences: frozenset[str] | None
     algorithms: frozenset[str] = frozenset(ALGORITHMS)
-    typs: frozenset[str | None] = frozenset({TYP})
+    typs: frozenset[str | None] = OWN
     max_ttl_s: int = 3_600
     more_header: frozenset[str] = frozenset()
     named_issuer: bool = True
@@ -74,10 +74,10 @@ def prove(token: UnverifiedToken, keys: KeySet, expected: Expected, now: float) 
         audience = audience[0]
     if type(audience) is not str:
         refuse("aud is missing or names more than one")
-    if expected.audience is not None and audience != expected.audience:
+    if expected.audiences is not None and audience not in expected.audiences:
         refuse("aud is not this gateway")
     subject = _text(claims, "sub")
-    profile = expected.typs == frozenset({TYP})  # RFC 9068 section 2.2: an access token names itself and its client
+    profile = expected.typs == OWN  # RFC 9068 section 2.2: an access token names itself and its client
     token_id = _text(claims, "jti") if "jti" in claims or profile else ""
     if "client_id" in claims or profile:
         _text(claims, "client_id")
@@ -99,7 +99,7 @@ def _check_signature(token: UnverifiedToken, keys: KeySet, expected: Expected) -
         refuse("alg is not the algorithm of this key")
     if key.alg not in expected.algorithms:
         refuse("alg is not one that this issuer may use")
-    if not _CHECKS[key.alg].verify(token.signed, key.key, token.signature):
+    if not CHECKS[key.alg].verify(token.signed, key.key, token.signature):
         refuse("the signature does not verify")
 
 

@@ -19,9 +19,20 @@ TOKEN_BYTES_MAX = 8_192
 TYP = "at+jwt"
 """RFC 9068 section 2.1, compared exactly: an ID token, a logout token or a DPoP proof must not pass for an access token (RFC 8725 section 3.11)."""
 
+OWN: frozenset[str | None] = frozenset({TYP})
+
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
-_OWN = frozenset({TYP})
 _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A token taken apart, its header not looked at yet. `signed` are the bytes that the signature covers."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +61,18 @@ def ascii_bytes(token: Secret) -> bytes:
     return text.encode("ascii")
 
 
-def read(raw: bytes, *, typs: frozenset[str | None] = _OWN, more: frozenset[str] = frozenset()) -> UnverifiedToken:
-    """Take a token apart. Raises Refusal("invalid_token") for bytes that are not exactly in the form that `mint` writes.
-
-    Tokens of others may have another `typ` (None: none at all), and `more` members in the header, which are not looked at.
-    """
+def parse(raw: bytes) -> Parsed:
+    """Take a token apart. Raises Refusal("invalid_token") for bytes that two parsers could read differently."""
     segments = raw.split(b".")
     if len(segments) != 3:
         refuse("the token does not have three segments")
     header, claims = (_object(_decode(segment), part) for segment, part in zip(segments[:2], ("header", "claims"), strict=True))
+    return Parsed(header, claims, segments[0] + b"." + segments[1], _decode(segments[2]))
+
+
+def admit(parsed: Parsed, typs: frozenset[str | None], more: frozenset[str] = frozenset()) -> UnverifiedToken:
+    """Look at the header: only alg, kid and typ, and `typ` one of `typs` (None: none at all). Members in `more` are let pass unseen."""
+    header = parsed.header
     extra = header.keys() - _HEADER_MEMBERS - more
     if extra:  # jku, x5u and jwk bring the attacker's key, crit and b64 change what is signed
         refuse(f"the header has members besides alg, kid and typ: {min(extra)[:32]!a}")
@@ -68,7 +82,12 @@ def read(raw: bytes, *, typs: frozenset[str | None] = _OWN, more: frozenset[str]
     kid, alg = header.get("kid"), header.get("alg")
     if type(kid) is not str or type(alg) is not str:
         refuse("the header's kid or alg is missing or no text")
-    return UnverifiedToken(kid, alg, claims, segments[0] + b"." + segments[1], _decode(segments[2]))
+    return UnverifiedToken(kid, alg, parsed.claims, parsed.signed, parsed.signature)
+
+
+def read(raw: bytes) -> UnverifiedToken:
+    """One of our own tokens. Raises Refusal("invalid_token") for bytes that are not exactly in the form that `mint` writes."""
+    return admit(parse(raw), OWN)
 
 
 def _decode(segment: bytes) -> bytes:

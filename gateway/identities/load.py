@@ -6,45 +6,35 @@ the snapshot is what the digest names even while somebody edits.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from gateway import canonical
 from gateway.config.source import Source, read_source
 from gateway.errors import Problem, Problems
+from gateway.identities.agents import KID, read_agent
+from gateway.identities.issuer import Issuer
+from gateway.identities.issuers import ISSUERS_REMEDY, read_issuers
+from gateway.identities.jwk import PRIVATE_MEMBERS
+from gateway.identities.matching import may_both_match
 from gateway.identities.model import (
     AGENT_ID,
-    CHAIN_MAX,
-    GROUP,
-    SCOPE,
     TOKEN_ID,
-    TTL_S_DEFAULT,
-    TTL_S_MAX,
     Agent,
-    Attribute,
-    Delegation,
     Denial,
+    FederatedCredential,
     Identities,
-    Issuer,
+    KeyCredential,
     Revoked,
-    Status,
 )
-from gateway.identities.table import Table, places
+from gateway.identities.table import Place, Table, places
 
 FILES_MAX = 10_000
-ATTRIBUTES_MAX = 64
-
-_ISSUER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,127}")
-_AUDIENCE = re.compile(r"https?://[A-Za-z0-9.:/_~\[\]-]{1,255}")
-_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_KID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_ISSUER_KINDS_PLANNED = ("oidc", "kubernetes", "spiffe")
-_ISSUERS_REMEDY = 'write it with these lines: schema = 1, [issuer.gateway], kind = "self"'
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 def load_identities(folder: Path, *, files_max: int = FILES_MAX) -> Identities:
@@ -63,15 +53,15 @@ def load_identities(folder: Path, *, files_max: int = FILES_MAX) -> Identities:
         if type(source.table.get("schema")) is not int or source.table["schema"] != 1:
             top.wrong("bad_schema", "schema", "must be 1", "write schema = 1 in the first line")
         if name == "issuers.toml":
-            issuers = _issuers(top)
+            issuers = read_issuers(top, folder)
         elif name == "revoked.toml":
             denials = _denials(top, agents)
         else:
-            agent = _agent(top, Path(name).stem)
+            agent = read_agent(top, Path(name).stem)
             agents[agent.id], tops[agent.id] = agent, top
-    for identity, top in tops.items():
-        for other in agents[identity].delegation.may_delegate_to:
-            _known(other, agents, top.table("delegation"), "may_delegate_to")
+    _check_references(agents, issuers, tops)
+    _check_keys(agents, tops)
+    _check_ambiguity(agents, tops)
     if problems:
         raise Problems(sorted(problems, key=lambda p: (p.file, p.line)))
     return Identities(
@@ -103,23 +93,29 @@ def _read(folder: Path, problems: list[Problem], files_max: int) -> dict[str, So
         except Problem as problem:
             problems.append(problem)
     if not (folder / "issuers.toml").exists():
-        problems.append(Problem("no_issuers", "is missing", file=str(folder / "issuers.toml"), remedy=_ISSUERS_REMEDY))
+        problems.append(Problem("no_issuers", "is missing", file=str(folder / "issuers.toml"), remedy=ISSUERS_REMEDY))
     return found
 
 
 def _no_private_key(document: Mapping[str, Any], text: str, top: Table) -> None:
     """These files are reviewed and copied widely, so a private key in one of them is public."""
-    level: list[Any] = [document]
-    leaked = bool(re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", text))
-    while level and not leaked:
-        item = level.pop()
+    leaked: list[Place] = []
+    level: list[tuple[Place, Any]] = [((), document)]
+    while level:
+        path, item = level.pop()
         if isinstance(item, dict):
-            leaked = "kty" in item and bool(_PRIVATE_MEMBERS & item.keys())
-            level += item.values()
+            if "kty" in item and PRIVATE_MEMBERS & item.keys():
+                leaked.append(path)
+            level += [((*path, name), value) for name, value in item.items()]
         elif isinstance(item, list):
-            level += item
-    if leaked:
-        top.wrong(
+            level += [((*path, number), value) for number, value in enumerate(item)]
+        elif isinstance(item, str) and _PEM.search(item):
+            leaked.append(path)
+    if not leaked and _PEM.search(text):  # in a comment
+        leaked.append(())
+    for path in leaked:
+        where = Table({}, path, top.file, top.lines, top.problems)
+        where.wrong(
             "private_key",
             "",
             "this file must not contain a private key",
@@ -127,92 +123,56 @@ def _no_private_key(document: Mapping[str, Any], text: str, top: Table) -> None:
         )
 
 
-def _issuers(top: Table) -> dict[str, Issuer]:
-    found: dict[str, Issuer] = {}
-    section = top.table("issuer")
-    top.close()
-    for name in section.values:
-        table = section.table(name)
-        if not _ISSUER_NAME.fullmatch(name):
-            table.wrong("bad_name", "", f"{name[:80]!r} is not a valid issuer name", "use lower-case letters, digits and hyphens")
-        kind = table.text("kind", required='write kind = "self" for the gateway\'s own tokens')
-        if kind in _ISSUER_KINDS_PLANNED:
-            remedy = 'remove this issuer; only kind = "self" is accepted'
-            table.wrong("issuer_not_supported", "kind", f"tokens of {kind!r} issuers are not supported yet", remedy)
-            continue
-        if kind and kind != "self":
-            table.wrong("unknown_issuer_kind", "kind", f"{kind[:80]!r} is not a kind of issuer", 'write kind = "self"')
-        found[name] = Issuer(name, "self", table.duration("max_ttl", TTL_S_MAX, default=TTL_S_MAX))
-        table.close()
-    if not section.values:
-        top.wrong("no_issuers", "issuer", "no issuer is named", _ISSUERS_REMEDY)
-    elif len(found) > 1:
-        top.wrong("duplicate", "issuer", 'more than one issuer of kind "self"', "keep one; the gateway has one set of keys")
-    return found
+def _check_references(agents: Mapping[str, Agent], issuers: Mapping[str, Issuer], tops: Mapping[str, Table]) -> None:
+    """Names must lead somewhere, and to what they are good for."""
+    known = f"known issuers: {', '.join(sorted(issuers))}"
+    for identity, top in tops.items():
+        agent, delegation = agents[identity], top.table("delegation")
+        for other in agent.delegation.may_delegate_to:
+            _known(other, agents, delegation, "may_delegate_to")
+        for name in agent.delegation.user_issuers:
+            if name not in issuers or issuers[name].kind != "oidc":
+                delegation.wrong("unknown_reference", "user_issuers", f"there is no issuer {name!r} of kind oidc", known)
+        for table, credential in zip(top.tables("credential"), agent.credentials, strict=False):
+            if isinstance(credential, FederatedCredential) and (credential.issuer not in issuers or issuers[credential.issuer].kind == "self"):
+                table.wrong("unknown_reference", "issuer", f"there is no other issuer {credential.issuer!r}", known)
 
 
-def _agent(top: Table, stem: str) -> Agent:
-    table, token = top.table("agent"), top.table("token")
-    delegation = top.table("delegation")
-    identity = table.text("id", AGENT_ID, required=f'write id = "{stem}" below [agent]', default=stem)
-    if identity != stem:
-        table.wrong("name_mismatch", "id", f"{identity!r} is not the name of the file", f"rename the file to {identity}.toml, or write id = {stem!r}")
-    status = table.text("status", default="active")
-    if status not in {"active", "suspended", "retired"}:
-        table.wrong("bad_status", "status", f"{status[:80]!r} is not a status", "write active, suspended or retired")
-    agent = Agent(
-        id=stem,
-        owner=table.text("owner", _OWNER, required='name who answers for this agent: owner = "team:NAME"'),
-        description=table.text("description"),
-        status=cast("Status", status),
-        expires=table.day("expires"),
-        groups=table.texts("groups", GROUP),
-        attributes=_attributes(table.table("attributes")),
-        ttl_s=token.duration("ttl", TTL_S_MAX, default=TTL_S_DEFAULT),
-        audiences=token.texts("audiences", _AUDIENCE),
-        scopes=token.texts("scopes", SCOPE),
-        delegation=Delegation(
-            may_act_for_users=delegation.flag("may_act_for_users"),
-            may_delegate_to=delegation.texts("may_delegate_to", AGENT_ID),
-            max_depth=delegation.number("max_depth", 0, CHAIN_MAX - 1, default=0),
-        ),
-        file=top.file,
-    )
-    table.close()
-    token.close(lambda key: _later(key, "pop", "proof of possession is not supported yet", "remove it; tokens are bearer tokens"))
-    delegation.close(lambda key: _later(key, "user_issuers", "users of other issuers are not supported yet", "remove it"))
-    top.close(lambda key: _later(key, "credential", "[[credential]] is not supported yet", "remove it; tokens come from `portreeve token`"))
-    return agent
+def _check_keys(agents: Mapping[str, Agent], tops: Mapping[str, Table]) -> None:
+    """One key, one name, one agent: a key that two agents have proves neither."""
+    seen: dict[str, str] = {}
+    for agent in agents.values():
+        for number, credential in enumerate(agent.credentials):
+            if not isinstance(credential, KeyCredential):
+                continue
+            for taken in (f"kid {credential.kid}", f"key {credential.key.thumbprint}"):
+                if taken in seen:
+                    message = f"the {taken.split(' ', maxsplit=1)[0]} is {seen[taken]}'s, too"
+                    tops[agent.id].wrong_at(("credential", number, "kid"), "duplicate", message, "make a key of its own for each agent")
+                seen.setdefault(taken, agent.id)
 
 
-def _later(key: str, name: str, message: str, remedy: str) -> tuple[str, str, str] | None:
-    """A known setting that has no effect yet is refused, so that nobody relies on it."""
-    return ("not_supported", message, remedy) if key == name else None
-
-
-def _attributes(table: Table) -> Mapping[str, Attribute]:
-    found: dict[str, Attribute] = {}
-    for name, value in table.values.items():
-        if not _ATTRIBUTE.fullmatch(name):
-            table.wrong("bad_name", name, "is not a name that policies can use", "use letters, digits and _, not starting with a digit")
-        elif type(value) is str:
-            if value == "" or table.printable(name, value):
-                found[name] = value
-        elif type(value) is list and all(type(item) is str for item in value):
-            if all(table.printable(name, item) for item in value):
-                found[name] = value
-        elif type(value) is bool or (type(value) is int and canonical.INTEGER_MIN <= value <= canonical.INTEGER_MAX):
-            found[name] = value
-        else:
-            table.wrong("wrong_type", name, "must be a text, a 64-bit whole number, true, false or a list of texts", "policies know no other type")
-    if len(table.values) > ATTRIBUTES_MAX:
-        table.wrong("too_many", "", f"more than {ATTRIBUTES_MAX} attributes", "keep what policies use")
-    return MappingProxyType(found)
+def _check_ambiguity(agents: Mapping[str, Agent], tops: Mapping[str, Table]) -> None:
+    """A token that could be two agents' is a fault of the files. Those with a whole `sub` are compared only with the same `sub`."""
+    by_subject: dict[tuple[str, str], list[tuple[str, int, FederatedCredential]]] = {}
+    for agent in agents.values():
+        for number, credential in enumerate(agent.credentials):
+            if isinstance(credential, FederatedCredential):
+                subject = credential.match.get("sub", "*")
+                key = (credential.issuer, "" if "*" in subject else subject)
+                by_subject.setdefault(key, []).append((agent.id, number, credential))
+    for (issuer, subject), mine in by_subject.items():
+        others = mine if subject == "" else [*mine, *by_subject.get((issuer, ""), ())]
+        for (one, number, credential), (other, _, wide) in itertools.product(mine, others):
+            if one != other and (one > other or wide not in [c for _, _, c in mine]) and may_both_match(credential.match, wide.match):
+                message = f"one token could be {one!r} and {other!r}"
+                remedy = "match something that only one of them has"
+                tops[one].wrong_at(("credential", number, "match"), "ambiguous_match", message, remedy)
 
 
 def _denials(top: Table, agents: Mapping[str, Agent]) -> dict[tuple[str, str], Denial]:
     found: dict[tuple[str, str], Denial] = {}
-    kinds: tuple[tuple[Literal["jti", "kid", "agent"], re.Pattern[str]], ...] = (("jti", TOKEN_ID), ("kid", _KID), ("agent", AGENT_ID))
+    kinds: tuple[tuple[Literal["jti", "kid", "agent"], re.Pattern[str]], ...] = (("jti", TOKEN_ID), ("kid", KID), ("agent", AGENT_ID))
     for table in top.tables("denial"):
         reason = table.text("reason", required='say why: reason = "..."')
         until = table.instant("until")

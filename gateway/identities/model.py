@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from gateway.identities.issuer import Issuer
+from gateway.identities.jwk import VerifyingKey
+
 Attribute = str | int | bool | list[str]
 """What an agent's attribute may be; policies see it as `principal.NAME`."""
 
 Status = Literal["active", "suspended", "retired"]
 
-TTL_S_DEFAULT = 300
-TTL_S_MAX = 3_600
-"""No token lives longer than this, whatever a file says."""
+Pop = Literal["none", "optional", "required"]
+"""Whether an agent's tokens are bound to a key that each call must prove (RFC 9449)."""
 
+TTL_S_DEFAULT = 300
 CHAIN_MAX = 4
 """Members of an `act` chain at most: the acting agent and those who delegated to it."""
 
@@ -29,17 +32,57 @@ AGENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 SCOPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._/-]{0,127}")
 USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}")
+ISSUER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What an agent may do on behalf of others, and who may act for it. The defaults allow nothing."""
+    """What an agent may do on behalf of others, and who may act for it. The defaults allow nothing. `user_issuers` are names of issuers."""
 
     may_act_for_users: bool = False
+    user_issuers: tuple[str, ...] = ()
     may_delegate_to: tuple[str, ...] = ()
     max_depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCredential:
+    """A public key whose holder is the agent. `not_after` is its last day (UTC)."""
+
+    kid: str
+    key: VerifyingKey
+    not_after: date | None = None
+
+    def is_over(self, now: float) -> bool:
+        return self.not_after is not None and now >= end_of(self.not_after)
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedCredential:
+    """Tokens of another issuer that prove the agent: every claim in `match` is what its pattern says (see matching.py)."""
+
+    issuer: str
+    match: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledKeys:
+    """Keys that the agent made itself and registered with a one-time code (see stores/enrolment.py). `not_after` is their last day (UTC)."""
+
+    not_after: date | None = None
+
+    def is_over(self, now: float) -> bool:
+        return self.not_after is not None and now >= end_of(self.not_after)
+
+
+Credential = KeyCredential | FederatedCredential | EnrolledKeys
+
+
+def end_of(day: date) -> int:
+    """The first second after a day, UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() + timedelta(days=1).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +104,13 @@ class Agent:
     scopes: tuple[str, ...] = ()
     delegation: Delegation = Delegation()
     file: str = ""
+    pop: Pop = "optional"
+    credentials: tuple[Credential, ...] = ()
 
     @property
     def expires_at(self) -> int | None:
         """The first second at which the registration no longer holds."""
-        if self.expires is None:
-            return None
-        return int(datetime(self.expires.year, self.expires.month, self.expires.day, tzinfo=UTC).timestamp() + timedelta(days=1).total_seconds())
+        return None if self.expires is None else end_of(self.expires)
 
     def unusable_because(self, now: float) -> str:
         """Why no token of this agent counts at `now`; empty when it does."""
@@ -75,15 +118,6 @@ class Agent:
             return f"is {self.status}"
         end = self.expires_at
         return f"expired after {self.expires}" if end is not None and now >= end else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """Who may sign tokens. Only `self`, the gateway's own keys, is built; `max_ttl_s` caps every token of this issuer."""
-
-    name: str
-    kind: Literal["self"]
-    max_ttl_s: int = TTL_S_MAX
 
 
 @dataclass(frozen=True, slots=True)

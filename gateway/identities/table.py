@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from gateway.config.lines import marks
@@ -64,6 +65,10 @@ class Table:
             path = path[:-1]
         self.problems.append(Problem(code, message, file=self.file, line=self.lines.get(path, 0), key=name, remedy=remedy))
 
+    def wrong_at(self, path: Place, code: str, message: str, remedy: str) -> None:
+        """Note a fault further down."""
+        Table({}, (*self.path, *path[:-1]), self.file, self.lines, self.problems).wrong(code, str(path[-1]), message, remedy)
+
     def _take(self, key: str, kind: type, words: str, required: str) -> Any:
         self.taken.add(key)
         value = self.values.get(key)
@@ -109,6 +114,25 @@ class Table:
             elif self._matches(key, item, pattern):
                 found.append(item)
         return tuple(found)
+
+    def choice(self, key: str, choices: tuple[str, ...], *, required: str = "") -> str:
+        """One of the texts; empty when it is absent or none of them."""
+        value = self.text(key, required=required)
+        if value and value not in choices:
+            self.wrong("bad_choice", key, f"{value[:80]!r} is not one of the choices", f"write one of: {', '.join(choices)}")
+            return ""
+        return value
+
+    def path_of(self, key: str, folder: Path) -> Path | None:
+        """The path of a text "file:PATH", which must be there; a relative one starts at `folder`."""
+        value = self.text(key)
+        if not value:
+            return None
+        path = folder / value.removeprefix("file:")
+        if not value.startswith("file:") or not path.is_file():
+            self.wrong("missing_file", key, "is not a file that is there", 'write "file:PATH"; a relative path starts at the identities folder')
+            return None
+        return path
 
     def flag(self, key: str) -> bool:
         """True or false; false when absent."""

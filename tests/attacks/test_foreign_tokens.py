@@ -295,7 +295,7 @@ def test_a_key_of_1024_bits_verifies_nothing():
 
 @pytest.mark.parametrize("name", ["client_id", "jti"])
 def test_an_access_token_must_name_itself_and_its_client(name: str):
-    access = Expected(URL, GATEWAY)
+    access = Expected(URL, frozenset({GATEWAY}))
     good = {"client_id": "bot", "jti": "one"}
     assert THEM.prove(THEM.token({"typ": "at+jwt"}, **good), access).subject == "repo:acme/site"
     assert f"{name} is missing" in refused(THEM.token({"typ": "at+jwt"}, **{**good, name: ABSENT}), access)

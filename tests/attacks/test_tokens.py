@@ -350,7 +350,14 @@ CLAIMS: dict[str, tuple[Make, str]] = {
     "client_id another": (claims(client_id="planner"), "client_id"),
     "client_id a list": (claims(client_id=["support-bot"]), "client_id"),
     "client_id with a newline": (claims(client_id="support-bot\n"), "client_id"),
-    "cnf, a token bound to a key": (claims(cnf={"jkt": "AAAA"}), "'cnf'"),
+    "cnf a text": (claims(cnf="A" * 43), "cnf is not"),
+    "cnf null": (claims(cnf=None), "cnf is not"),
+    "cnf empty": (claims(cnf={}), "cnf is not"),
+    "cnf with a certificate, too": (claims(cnf={"jkt": "A" * 43, "x5t#S256": "A" * 43}), "cnf is not"),
+    "cnf with a whole key": (claims(cnf={"jwk": {"kty": "EC"}}), "cnf is not"),
+    "cnf with a short thumbprint": (claims(cnf={"jkt": "AAAA"}), "cnf.jkt"),
+    "cnf with a list": (claims(cnf={"jkt": ["A" * 43]}), "jkt"),
+    "a token bound to a key, as a bearer token": (claims(cnf={"jkt": "A" * 43}), "came as a bearer token"),
     "an unknown claim": (claims(admin=True), "'admin'"),
     "a claim with an empty name": (claims(**{"": 1}), "''"),
     "a claim that names a line of log": (claims(**{"a\nb\u202e": 1}), r"'a\nb\u202e'"),
@@ -366,8 +373,16 @@ CLAIMS: dict[str, tuple[Make, str]] = {
     "scope a star": (claims(scope="*"), "scope"),
     "gw a text": (claims(gw="x"), "gw"),
     "gw null": (claims(gw=None), "gw"),
-    "gw with an unknown member": (claims(gw={"epoch": 3}), "gw"),
-    "gw of another way in": (claims(gw={"auth": "k8s:prod"}), "gw"),
+    "gw with an unknown member": (claims(gw={"admin": True}), "gw"),
+    "gw of another way in": (claims(gw={"auth": "k8s:prod"}), "gw.auth"),
+    "gw.auth a number": (claims(gw={"auth": 1}), "auth"),
+    "gw.epoch a text": (claims(gw={"epoch": "0"}), "epoch"),
+    "gw.epoch negative": (claims(gw={"epoch": -1}), "epoch"),
+    "gw.epoch true": (claims(gw={"epoch": True}), "epoch"),
+    "gw.parents a text": (claims(gw={"parents": "0123456789abcdef"}), "gw.parents"),
+    "gw.parents with a number": (claims(gw={"parents": [1]}), "gw.parents"),
+    "gw.parents too many": (claims(gw={"parents": ["0123456789abcdef"] * 5}), "gw.parents"),
+    "gw.parents with a newline": (claims(gw={"parents": ["0123456789abcdef\n"]}), "gw.parents"),
     "gw.run with a newline": (claims(gw={"run": "r1\n"}), "gw.run"),
     "gw.run a number": (claims(gw={"run": 1}), "run"),
 }
@@ -502,6 +517,16 @@ def test_a_denial_stops_a_token_until_it_ends(bench: Bench, kind: Any):
             assert caught.value.reason == f"the {kind} is revoked: lost laptop"
         else:
             assert verifier.verify(secret(bench.token())).agent == "support-bot"
+
+
+@pytest.mark.parametrize(
+    ("pop", "bound", "reason"),
+    [("required", False, "needs tokens that are bound"), ("none", True, "has bearer tokens only")],
+)
+def test_an_agents_tokens_are_bound_to_a_key_as_its_file_says(bench: Bench, pop: str, bound: bool, reason: str):
+    with pytest.raises(Refusal) as caught:
+        bench.verifier(snapshot(pop=pop)).verify(secret(bench.token(**({"cnf": {"jkt": "A" * 43}} if bound else {}))))
+    assert reason in caught.value.reason
 
 
 DELEGATED = {"sub": "agent:planner", "act": {"sub": "agent:support-bot"}, "client_id": "support-bot"}

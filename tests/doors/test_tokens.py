@@ -51,8 +51,22 @@ async def test_the_resource_says_what_it_is_and_who_issues_its_tokens(keys: Sign
 
 async def test_the_issuer_advertises_only_what_exists(keys: SigningKeys):
     found = (await ask(keys, "/.well-known/oauth-authorization-server")).json()
-    assert found == {"issuer": ISSUER, "jwks_uri": ISSUER + "/.well-known/jwks.json", "response_types_supported": []}
+    assert (found["issuer"], found["jwks_uri"], found["response_types_supported"]) == (ISSUER, ISSUER + "/.well-known/jwks.json", [])
     assert (await ask(keys, found["jwks_uri"].removeprefix(ISSUER))).json() == keys.jwks()
+    assert {name: url.removeprefix(ISSUER) for name, url in found.items() if name.endswith("_endpoint")} == {
+        "token_endpoint": "/oauth2/token",
+        "revocation_endpoint": "/oauth2/revoke",
+        "introspection_endpoint": "/oauth2/introspect",
+    }
+    assert "none" not in found["token_endpoint_auth_methods_supported"] and not any("HS" in alg for alg in found["dpop_signing_alg_values_supported"])
+
+
+async def test_clouds_find_the_same_facts_by_openid_discovery(keys: SigningKeys):
+    found, server = [(await ask(keys, f"/.well-known/{name}")).json() for name in ("openid-configuration", "oauth-authorization-server")]
+    assert {name: found[name] for name in server if name != "response_types_supported"} == {
+        name: server[name] for name in server if name != "response_types_supported"
+    }
+    assert (found["id_token_signing_alg_values_supported"], found["subject_types_supported"]) == (["ES256"], ["public"])
 
 
 async def test_keys_are_read_anew_for_each_answer(keys: SigningKeys):

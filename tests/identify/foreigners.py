@@ -12,14 +12,14 @@ from jwt import get_algorithm_by_name
 
 from gateway.identify.foreign import Expected, Proven, prove
 from gateway.identify.keyset import KeySet
-from gateway.identify.token import ascii_bytes, read
+from gateway.identify.token import admit, ascii_bytes, parse
 from gateway.secret import Secret
 from tests.identify.forge import NOW, changed, encoded, segment
 
 URL = "https://login.example.com/"
 GATEWAY = "https://gw.example.com"
 TYPS: frozenset[str | None] = frozenset({"JWT", None})
-EXPECTED = Expected(URL, GATEWAY, typs=TYPS)
+EXPECTED = Expected(URL, frozenset({GATEWAY}), typs=TYPS)
 
 Sign = Callable[[bytes], bytes]
 
@@ -67,5 +67,5 @@ class Foreigner:
         return self.sealed(encoded(self.header(**(header or {}))), encoded(self.claims(**claims)), sign)
 
     def prove(self, text: str, expected: Expected = EXPECTED, *, keys: KeySet | None = None, now: float = NOW) -> Proven:
-        token = read(ascii_bytes(Secret(text)), typs=expected.typs, more=expected.more_header)
+        token = admit(parse(ascii_bytes(Secret(text))), expected.typs, expected.more_header)
         return prove(token, keys or self.keys(), expected, now)

@@ -10,11 +10,24 @@ import pytest
 from gateway.config.source import FILE_BYTES_MAX
 from gateway.errors import Problem, Problems
 from gateway.identities import Delegation, load_identities
-from gateway.identities.load import ATTRIBUTES_MAX
+from gateway.identities.agents import ATTRIBUTES_MAX
+from gateway.identities.model import FederatedCredential, KeyCredential
 
 SAMPLE = Path(__file__).resolve().parents[2] / "identities"
 ISSUERS = 'schema = 1\n[issuer.gateway]\nkind = "self"\n'
+JWK = '{ kty = "EC", crv = "P-256", x = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", y = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" }'
 AGENT = 'schema = 1\n[agent]\nid = "bot"\nowner = "team:a"\n'
+
+
+FEDERATED = AGENT + '[[credential]]\nkind = "federated"\nissuer = "ci"\nmatch = { sub = "repo:acme/site" }\n'
+CI = """
+[issuer.ci]
+kind = "oidc"
+url = "https://ci.example"
+jwks = "https://ci.example/jwks"
+audience = "https://gw.example.com"
+algs = ["RS256"]
+"""
 
 
 def deployment(folder: Path, agent: str = AGENT, *, issuers: str = ISSUERS, revoked: str = "", name: str = "bot.toml") -> Path:
@@ -142,17 +155,28 @@ FAULTS = {
     "a depth beyond the limit": (AGENT + "[delegation]\nmax_depth = 4\n", "out_of_range", 6, ""),
     "a depth that is true": (AGENT + "[delegation]\nmax_depth = true\n", "wrong_type", 6, ""),
     "a delegate that nobody knows": (AGENT + '[delegation]\nmay_delegate_to = ["bit"]\n', "unknown_reference", 6, "known agents: bot"),
-    "a section with other issuers' users": (AGENT + '[delegation]\nuser_issuers = ["idp"]\n', "not_supported", 6, "remove"),
-    "proof of possession": (AGENT + '[token]\npop = "required"\n', "not_supported", 6, "remove"),
-    "an enrolled key": (AGENT + '[[credential]]\nkind = "key"\n', "not_supported", 5, "portreeve token"),
-    "a private JWK": (
-        AGENT + '[[credential]]\njwk = { kty = "EC", crv = "P-256", x = "a", y = "b", d = "c" }\n',
-        "private_key",
-        0,
-        "replace the key",
-    ),
-    "a symmetric JWK": (AGENT + '[[credential]]\njwk = { kty = "oct", k = "c" }\n', "private_key", 0, "replace the key"),
-    "a private key in PEM": (AGENT + 'description = """-----BEGIN EC PRIVATE KEY-----"""\n', "private_key", 0, "replace the key"),
+    "users of an issuer that nobody knows": (AGENT + '[delegation]\nmay_act_for_users = true\nuser_issuers = ["idp"]\n', "unknown_reference", 7, ""),
+    "issuers of users it may not act for": (AGENT + '[delegation]\nuser_issuers = ["gateway"]\n', "contradiction", 6, "may_act_for_users"),
+    "an unknown proof of possession": (AGENT + '[token]\npop = "always"\n', "bad_choice", 6, "required"),
+    "a credential without kind": (AGENT + "[[credential]]\n", "missing_key", 5, "kind ="),
+    "an unknown kind of credential": (AGENT + '[[credential]]\nkind = "password"\n', "bad_choice", 6, "federated"),
+    "a key without its JWK": (AGENT + '[[credential]]\nkind = "key"\nkid = "a"\n', "bad_key", 5, "jwk ="),
+    "a key without a name": (AGENT + f'[[credential]]\nkind = "key"\njwk = {JWK}\n', "missing_key", 5, "kid ="),
+    "a key with two names": (AGENT + f'[[credential]]\nkind = "key"\nkid = "a"\njwk = {JWK[:-2]}, kid = "b" }}\n', "name_mismatch", 8, "once"),
+    "a key off the curve": (AGENT + f'[[credential]]\nkind = "key"\nkid = "a"\njwk = {JWK.replace("x_FE", "x_FF")}\n', "bad_key", 8, ""),
+    "an unknown key of a credential": (AGENT + f'[[credential]]\nkind = "key"\nkid = "a"\njwk = {JWK}\nuntil = 1\n', "unknown_key", 9, ""),
+    "a key twice": (AGENT + f'[[credential]]\nkind = "key"\nkid = "a"\njwk = {JWK}\n' * 2, "duplicate", 11, ""),
+    "tokens of an issuer that nobody knows": (FEDERATED.replace("ci", "cd"), "unknown_reference", 7, "known issuers: gateway"),
+    "tokens of the gateway itself": (FEDERATED.replace("ci", "gateway"), "unknown_reference", 7, ""),
+    "every token of an issuer": (AGENT + '[[credential]]\nkind = "federated"\nissuer = "ci"\n', "missing_key", 5, "match ="),
+    "a star at the start": (FEDERATED.replace("repo:acme/site", "*"), "bad_pattern", 8, "last segment"),
+    "a star in the middle": (FEDERATED.replace("acme/site", "*/site"), "bad_pattern", 8, "last segment"),
+    "two stars": (FEDERATED.replace("site", "*-*"), "bad_pattern", 8, "last segment"),
+    "a match that is a number": (FEDERATED.replace('"repo:acme/site"', "7"), "wrong_type", 8, ""),
+    "a private JWK": (AGENT + f'[[credential]]\nkind = "key"\njwk = {JWK[:-2]}, d = "c" }}\n', "private_key", 7, "replace the key"),
+    "a symmetric JWK": (AGENT + '[[credential]]\njwk = { kty = "oct", k = "c" }\n', "private_key", 6, "replace the key"),
+    "a private key in PEM": (AGENT + 'description = """-----BEGIN EC PRIVATE KEY-----"""\n', "private_key", 5, "replace the key"),
+    "a private key in a comment": (AGENT + "# -----BEGIN PRIVATE KEY-----\n", "private_key", 0, "replace the key"),
     "a huge integer": (AGENT + "[agent.attributes]\na = " + "9" * 5_000 + "\n", "toml_syntax", 0, ""),
 }
 
@@ -166,10 +190,29 @@ def test_a_fault_in_an_agents_file_is_named_with_its_line_and_what_to_write(tmp_
 
 ISSUER_FAULTS = {
     "no issuer": ("schema = 1\n", "no_issuers"),
-    "an OIDC issuer": (ISSUERS + '[issuer.idp]\nkind = "oidc"\nurl = "https://idp.example"\n', "issuer_not_supported"),
-    "a Kubernetes issuer": (ISSUERS + '[issuer.prod]\nkind = "kubernetes"\n', "issuer_not_supported"),
-    "a SPIFFE issuer": (ISSUERS + '[issuer.spire]\nkind = "spiffe"\n', "issuer_not_supported"),
-    "an unknown kind": (ISSUERS + '[issuer.x]\nkind = "magic"\n', "unknown_issuer_kind"),
+    "an unknown kind": (ISSUERS + '[issuer.x]\nkind = "magic"\n', "bad_choice"),
+    "only others": ("schema = 1\n" + CI, "no_issuers"),
+    "no url": (ISSUERS + CI.replace('url = "https://ci.example"\n', ""), "missing_key"),
+    "no keys": (ISSUERS + CI.replace('jwks = "https://ci.example/jwks"\n', ""), "missing_key"),
+    "no audience": (ISSUERS + CI.replace('audience = "https://gw.example.com"\n', ""), "missing_key"),
+    "no algorithm": (ISSUERS + CI.replace('algs = ["RS256"]\n', ""), "missing_key"),
+    "a symmetric algorithm": (ISSUERS + CI.replace("RS256", "HS256"), "bad_name"),
+    "the algorithm none": (ISSUERS + CI.replace("RS256", "none"), "bad_name"),
+    "keys by plain http": (ISSUERS + CI.replace("https://ci.example/jwks", "http://ci.example/jwks"), "plain_http"),
+    "keys of a metadata service": (ISSUERS + CI.replace("https://ci.example/jwks", "https://169.254.169.254/jwks"), "bad_url"),
+    "keys with a password": (ISSUERS + CI.replace("https://ci.example/jwks", "https://a:b@ci.example/jwks"), "inline_secret"),
+    "keys in a file that is not there": (ISSUERS + CI.replace("https://ci.example/jwks", "file:none.json"), "missing_file"),
+    "an authority that is not there": (ISSUERS + CI + 'ca = "file:none.pem"\n', "missing_file"),
+    "an authority that is no file": (ISSUERS + CI + 'ca = "none.pem"\n', "missing_file"),
+    "a life beyond a day": (ISSUERS + CI + 'max_ttl = "25h"\n', "bad_duration"),
+    "an unknown use": (ISSUERS + CI + 'use = "always"\n', "bad_choice"),
+    "a check that only Kubernetes knows": (ISSUERS + CI + 'check = "tokenreview"\n', "unknown_key"),
+    "a review without address and token": (ISSUERS + CI.replace("oidc", "kubernetes") + 'check = "tokenreview"\n', "missing_key"),
+    "an unknown check": (ISSUERS + CI.replace("oidc", "kubernetes") + 'check = "none"\n', "bad_choice"),
+    "SPIFFE without its trust domain": (ISSUERS + CI.replace("oidc", "spiffe"), "missing_key"),
+    "a requirement that is no pattern": (ISSUERS + CI + 'require = { repository = "*" }\n', "bad_pattern"),
+    "two of one url": (ISSUERS + CI + CI.replace("issuer.ci", "issuer.cd"), "duplicate"),
+    "a typo": (ISSUERS + CI + "disable = true\n", "unknown_key"),
     "an issuer without kind": (ISSUERS + "[issuer.x]\n", "missing_key"),
     "two of the gateway": (ISSUERS + '[issuer.x]\nkind = "self"\n', "duplicate"),
     "an unknown key": (ISSUERS + 'url = "https://gw.example.com"\n', "unknown_key"),
@@ -183,7 +226,7 @@ ISSUER_FAULTS = {
 
 
 @pytest.mark.parametrize(("text", "code"), ISSUER_FAULTS.values(), ids=ISSUER_FAULTS.keys())
-def test_only_the_gateway_itself_may_sign_and_anything_else_is_refused_clearly(tmp_path: Path, text: str, code: str):
+def test_a_fault_among_the_issuers_is_refused_clearly(tmp_path: Path, text: str, code: str):
     assert code in {p.code for p in faults(deployment(tmp_path, issuers=text)) if p.file.endswith("issuers.toml")}
 
 
@@ -217,6 +260,113 @@ def test_denials_are_looked_up_by_kind_and_end_when_they_say(tmp_path: Path):
     assert revoked.denies("kid", "bot", 0) is None
     assert revoked.denies("jti", "0123456789abcdef", end - 0.5) is not None
     assert revoked.denies("jti", "0123456789abcdef", end) is None
+
+
+def test_everything_an_issuer_may_say_is_read(tmp_path: Path):
+    (tmp_path / "ca.pem").touch()
+    (tmp_path / "token").touch()
+    text = """
+[issuer.ci]
+kind = "oidc"
+url = "https://ci.example/"
+jwks = "https://ci.example/jwks"
+ca = "file:ca.pem"
+audience = "https://gw.example.com"
+algs = ["RS256", "Ed25519", "EdDSA"]
+typ = ["JWT", "at+jwt", "absent"]
+max_ttl = "10m"
+use = "direct"
+require = { repository_id = "42" }
+single_use = false
+user_claim = "email"
+disabled = true
+[issuer.cluster]
+kind = "kubernetes"
+url = "https://kubernetes.default.svc"
+jwks = "https://kubernetes.default.svc/openid/v1/jwks"
+audience = "https://gw.example.com"
+algs = ["RS256"]
+check = "tokenreview"
+review = "https://kubernetes.default.svc"
+token = "file:token"
+[issuer.mesh]
+kind = "spiffe"
+trust_domain = "example.org"
+jwks = "file:ca.pem"
+audience = "https://gw.example.com"
+algs = ["ES256"]
+"""
+    folder = tmp_path / "identities"
+    folder.mkdir()
+    text = text.replace("file:", "file:../")
+    found = load_identities(deployment(folder, FEDERATED, issuers=ISSUERS + text)).issuers
+    ci, cluster, mesh = found["ci"], found["cluster"], found["mesh"]
+    assert (ci.url, ci.source.url, ci.source.ca) == ("https://ci.example/", "https://ci.example/jwks", folder / "../ca.pem")
+    assert (ci.algorithms, ci.typs, ci.max_ttl_s, ci.use) == (("RS256", "EdDSA"), ("JWT", "at+jwt", None), 600, "direct")
+    assert (dict(ci.require), ci.single_use, ci.user_claim, ci.disabled) == ({"repository_id": "42"}, False, "email", True)
+    assert (cluster.check, cluster.review, cluster.source.token) == ("tokenreview", "https://kubernetes.default.svc", folder / "../token")
+    assert (mesh.trust_domain, mesh.url, mesh.source.file, mesh.typs) == ("example.org", "", folder / "../ca.pem", ("JWT", "JOSE", None))
+    assert (cluster.use, cluster.max_ttl_s, cluster.single_use, mesh.disabled) == ("exchange", 3_600, False, False)
+
+
+def test_the_ways_in_which_an_agent_may_prove_itself_are_read(tmp_path: Path):
+    text = FEDERATED + f'[[credential]]\nkind = "key"\nkid = "bot-1"\njwk = {JWK}\nnot_after = 2027-02-01\n[token]\npop = "required"\n'
+    agent = load_identities(deployment(tmp_path, text, issuers=ISSUERS + CI)).agents["bot"]
+    federated, key = agent.credentials
+    assert isinstance(federated, FederatedCredential) and isinstance(key, KeyCredential)
+    assert (federated.issuer, dict(federated.match)) == ("ci", {"sub": "repo:acme/site"})
+    assert (key.kid, key.key.alg, key.not_after, agent.pop) == ("bot-1", "ES256", date(2027, 2, 1), "required")
+    assert not key.is_over(1_801_526_399) and key.is_over(1_801_526_400)  # 2027-02-02T00:00:00Z
+
+
+def pair(folder: Path, one: str, other: str) -> list[Problem]:
+    """Faults of two agents with these credentials."""
+    (folder / "agents").mkdir(exist_ok=True)
+    (folder / "agents" / "bit.toml").write_text(AGENT.replace('"bot"', '"bit"') + other)
+    return list(faults(deployment(folder, AGENT + one, issuers=ISSUERS + CI)))
+
+
+def federated(match: str) -> str:
+    return f'[[credential]]\nkind = "federated"\nissuer = "ci"\nmatch = {{ {match} }}\n'
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('sub = "repo:acme/site"', 'sub = "repo:acme/site"'),
+        ('sub = "repo:acme/site"', 'sub = "repo:acme/*"'),
+        ('sub = "repo:acme/*"', 'sub = "repo:acme/s*"'),
+        ('sub = "repo:acme/site"', 'environment = "production"'),
+        ('sub = "repo:acme/site", environment = "test"', 'sub = "repo:acme/site"'),
+        ('repository_id = "42"', 'environment = "production"'),
+    ],
+)
+def test_a_token_that_could_be_two_agents_is_a_fault(tmp_path: Path, one: str, other: str):
+    for first, second in ((one, other), (other, one)):
+        found = pair(tmp_path, federated(first), federated(second))
+        assert [(p.code, p.line) for p in found] == [("ambiguous_match", 8)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('sub = "repo:acme/site"', 'sub = "repo:acme/shop"'),
+        ('sub = "repo:acme/a*"', 'sub = "repo:acme/b*"'),
+        ('sub = "repo:acme/*"', 'sub = "repo:acme:*"'),
+        ('sub = "repo:acme/site", environment = "test"', 'sub = "repo:acme/site", environment = "production"'),
+    ],
+)
+def test_tokens_that_can_be_told_apart_are_none(tmp_path: Path, one: str, other: str):
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "bit.toml").write_text(AGENT.replace('"bot"', '"bit"') + federated(other))
+    assert len(load_identities(deployment(tmp_path, AGENT + federated(one), issuers=ISSUERS + CI)).agents) == 2
+
+
+def test_a_key_of_two_agents_proves_neither(tmp_path: Path):
+    def key(kid: str) -> str:
+        return f'[[credential]]\nkind = "key"\nkid = "{kid}"\njwk = {JWK}\n'
+
+    assert [(p.code, p.line) for p in pair(tmp_path, key("a"), key("b"))] == [("duplicate", 7)]
 
 
 def test_all_faults_are_shown_at_once_in_order(tmp_path: Path):

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from gateway.forward.dial import Lookup, dial, resolve
+from gateway.dial import Lookup, dial, resolve
 
 
 class Server:

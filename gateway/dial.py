@@ -25,7 +25,7 @@ async def resolve(host: str, port: int) -> _Found:
 
 
 class Lookup:
-    """Resolves the name of one tool, one question at a time; nothing is kept once it is answered.
+    """Resolves the name of one host, one question at a time; nothing is kept once it is answered.
 
     A question to the system occupies one of few threads until it is answered, and cannot be taken back. Were there one for each call, a tool
     whose name server is dead would keep all threads, and with them every other tool's new connections.

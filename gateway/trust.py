@@ -1,0 +1,95 @@
+"""What identity rests on and a reload keeps: keys of foreign issuers, used proofs and assertions, revoked tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.errors import Problem, Problems
+from gateway.identify.dpop import Proofs
+from gateway.identify.federation import KeySources
+from gateway.identify.keysource import Told
+from gateway.identities import Identities
+from gateway.stores.database import FILE, Database
+from gateway.stores.enrolment import Enrolments
+from gateway.stores.once import MemoryOnce, Once, SqliteOnce
+from gateway.stores.revocations import SqliteRevocations
+from gateway.token_metrics import TokenMetrics
+
+FOLLOW_S = 0.05
+"""How often a process looks whether another has written: what one revokes, all refuse within this time."""
+SPENT_FILE = "proofs.db"
+Clock = Callable[[], float]
+
+
+class Trust:
+    """Opened once for a gateway. `now` in seconds since the epoch."""
+
+    def __init__(self, database: Database, spent: Database | None, told: Told, now: Clock = time.time) -> None:
+        """`spent` keeps the used proofs where other processes of the same gateway look, too; None when there are none. Raises sqlite3.Error."""
+        self.now = now
+        self.sources = KeySources(told)
+        self.revocations = SqliteRevocations(database, now)
+        self.enrolments = Enrolments(database, now)
+        self.once: Once = SqliteOnce(database, now)
+        self.proofs = Proofs(now, SqliteOnce(spent, now) if spent else MemoryOnce(now))
+        self._databases = [database, *([spent] if spent else [])]
+        self._follower: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, folder: Path, told: Told, *, shared: bool = False) -> Trust:
+        """Blocking. `shared`: other processes serve the same gateway. Raises Problems when the state cannot be read: then nobody knows what was
+        revoked, and nothing may be served.
+        """
+        opened: list[Database] = []
+        try:
+            opened.append(Database.open(folder))
+            if shared:
+                opened.append(Database.open(folder, SPENT_FILE, durable=False))
+            return cls(opened[0], opened[1] if shared else None, told)
+        except Problem as problem:
+            for database in opened:
+                database.close()
+            raise Problems([problem]) from problem
+        except sqlite3.Error as error:
+            for database in opened:
+                database.close()
+            remedy = "restore the file, or remove it: then nothing that was revoked before is known"
+            raise Problems([Problem("state_unusable", f"cannot be read: {error}", file=str(folder / FILE), remedy=remedy)]) from error
+
+    async def begin(self, identities: Identities) -> None:
+        """Begin to fetch the keys of foreign issuers, and to follow what other processes revoke and enrol."""
+        await self.sources.replace(identities.issuers)
+        self._follower = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            with contextlib.suppress(sqlite3.Error):  # what is in memory stays in force; whoever writes hears of it
+                if await self._databases[0].has_changed():
+                    await self.revocations.refresh()
+                    await self.enrolments.refresh()
+
+    async def close(self) -> None:
+        """Stop fetching and following; nothing may be asked of it any more."""
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+        await self.sources.close()
+        for database in self._databases:
+            await asyncio.to_thread(database.close)
+
+
+def teller(metrics: TokenMetrics, report: Callable[[str], None]) -> Told:
+    """What becomes of fetches of keys: a count each, and a line when an issuer fails or is well again."""
+
+    def told(issuer: str, result: str, line: str) -> None:
+        metrics.fetched(issuer, result)
+        if line:
+            report(line)
+
+    return told
