@@ -127,4 +127,4 @@ def test_a_layout_that_does_harm_is_refused(harm):
     text = '@id("x") permit (principal, action, resource) // why\n when { context.a && context.b };\n'
     with pytest.raises(Problem) as caught:
         formatted("f", text, layout=harm)
-    assert caught.value.code == "format_refused"
+    assert (caught.value.code, caught.value.place) == ("format_refused", "f:1:1")  # the policy, not the file
