@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,6 +11,7 @@ from gateway.cli.log_erase import erase
 from gateway.cli.log_export import export
 from gateway.cli.log_place import (
     KEY,
+    TAMPERED,
     AsJson,
     Folder,
     KeyFile,
@@ -26,18 +25,20 @@ from gateway.cli.log_place import (
 from gateway.cli.log_prove import check_proof_file, check_receipt, consistency, prove
 from gateway.cli.log_query import index, open_calls, query
 from gateway.cli.log_replay import replay
+from gateway.cli.log_standing import standing_of
+from gateway.cli.log_tail import tail
 from gateway.cli.log_verify import verifier, verify
-from gateway.cli.log_view import decision_story, summary_line
+from gateway.cli.log_view import decision_story
 from gateway.cli.log_witness import app as witness
 from gateway.cli.log_writer import writer
-from gateway.cli.output import print_json, styled
+from gateway.cli.output import print_json, printable, styled
 from gateway.errors import Problem
-from gateway.record import Record
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
 for _command in (verify, replay, writer, prove, check_receipt, consistency, erase):
     app.command()(_command)
+app.command()(tail)
 app.command()(query)
 app.command()(verifier)
 app.command()(export)
@@ -48,61 +49,48 @@ app.add_typer(witness, name="witness")
 
 
 @app.command()
-def show(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
-    """Print one record. With --json exactly as it is stored: the bytes whose hash is its leaf."""
+def show(number: Number, *, folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
+    """Print one record, and whether it is as it was signed. With --json exactly as it is stored: the bytes whose hash is its leaf.
+
+    Exit codes: 0 shown, 1 it is not what was signed.
+    """
+    where = place_of(folder, log, key, needs_key=False)
     with reading():
-        record = place_of(folder, log, None, needs_key=False).reader().find(number)
+        reader = where.reader()
+        record = reader.find(number)
+        standing = standing_of(where, reader, record)
     if as_json:
         sys.stdout.buffer.write(record.line + b"\n")
-        return
-    print_json({"n": record.n, "prev": record.prev, "t": record.t, "k": record.kind, **record.body})
-    print(styled(f"leaf {record.leaf}  {record.segment} byte {record.offset}", "dim", sys.stdout))
+        print(printable(str(standing)), file=sys.stderr)
+    else:
+        print_json({"n": record.n, "prev": record.prev, "t": record.t, "k": record.kind, **record.body})
+        print(styled(f"leaf {record.leaf}  {record.segment} byte {record.offset}", "dim", sys.stdout))
+        print(standing.styled())
+    raise typer.Exit(TAMPERED if standing.tampered else 0)
 
 
 @app.command()
-def tail(
-    *,
-    folder: Folder = Path(),
-    log: LogFolder = None,
-    key: KeyFile = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what is written, each record once it is signed. Ends with Ctrl-C.")
-    ] = False,
-    count: Annotated[int, typer.Option("-n", min=0, help="How many of the newest records to begin with.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """Print the newest records, a line each."""
-    where = place_of(folder, log, key, needs_key=follow)
-    reader = where.reader()
-    with contextlib.suppress(KeyboardInterrupt), reading():
-        newest = reader.newest(count) if count else []
-        signed = reader.checkpoint(where.keys) if follow and not newest else None
-        after = newest[-1].n + 1 if newest else signed.size if signed else 0
-        for record in newest:
-            _print_line(record, as_json=as_json)
-        for record in reader.follow(after, where.keys) if follow else ():
-            _print_line(record, as_json=as_json)
+def explain(number: Number, *, folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
+    """Tell the story of one decision: who, what, with which arguments, which policies decided, what came of it, and whether it is as it was signed.
 
-
-def _print_line(record: Record, *, as_json: bool) -> None:
-    print(record.line.decode() if as_json else summary_line(record), flush=True)
-
-
-@app.command()
-def explain(number: Number, folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
-    """Tell the story of one decision: who, what, with which arguments, which policies decided, and what came of it."""
-    reader = place_of(folder, log, None, needs_key=False).reader()
+    Exit codes: 0 told, 1 it is not what was signed.
+    """
+    where = place_of(folder, log, key, needs_key=False)
     with reading():
+        reader = where.reader()
         record = reader.find(number)
         if record.kind == "result" and isinstance(record.body.get("call"), int):
             record = reader.find(record.body["call"])
         if record.kind != "call":
             raise Problem("log_no_call", f"record {number} is no call but a {record.kind}", remedy=f"portreeve log show {number}")
         story = decision_story(record, reader.decision(record), reader.outcome(record), reader.object)
+        standing = standing_of(where, reader, record)
     if as_json:
-        print_json(story.as_json())
+        print_json(story.as_json() | {"standing": standing.as_json()})
     else:
         story.print()
+        print(f"  {styled('standing  ', 'dim', sys.stdout)} {standing.styled()}")
+    raise typer.Exit(TAMPERED if standing.tampered else 0)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.canonical import Json, JsonError, loads_trusted
-from gateway.record.line import BrokenLine
+from gateway.record.line import LINE_BYTES_MAX, BrokenLine
 from gateway.record.reader import LogReader, batches_of
 from gateway.record.recovery import closes_calls, opens_call
 
@@ -103,7 +103,13 @@ def members_of(line: bytes, n: int) -> dict[str, Json]:
     """The members of the line at `n`, as far as whoever looks for calls relies on them. Raises BrokenLine."""
     try:
         members: dict[str, Json] = loads_trusted(line)
-        sound = members["n"] == n and type(members["t"]) is int and 0 <= members["t"] <= INTEGER_MAX and type(members["k"]) is str
+        sound = (
+            len(line) <= LINE_BYTES_MAX
+            and members["n"] == n
+            and type(members["t"]) is int
+            and 0 <= members["t"] <= INTEGER_MAX
+            and type(members["k"]) is str
+        )
     except (JsonError, KeyError, TypeError) as error:
         raise BrokenLine(f"record {n} is not a record") from error
     if not sound:

@@ -104,6 +104,8 @@ def parse(line: bytes, n: int, prev: bytes, t_min: int = 0) -> dict[str, Json]:
 
 def record_of(line: bytes, segment: str = "", offset: int = 0) -> Record:
     """Read a line without judging its place. Raises BrokenLine when it is no record at all."""
+    if len(line) > LINE_BYTES_MAX:
+        raise BrokenLine("longer than a line may be")
     try:
         members = loads_trusted(line)
         n, prev, t, kind = members["n"], members["prev"], members["t"], members["k"]

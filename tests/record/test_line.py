@@ -109,5 +109,6 @@ def test_no_bytes_crash_the_reader(data):
 
 def test_lines_longer_than_the_limit_are_broken_even_when_they_parse():
     line = line_of(5, PREV, 9, b',"k":"call","a":"%b"}' % (b"a" * LINE_BYTES_MAX))
-    with pytest.raises(BrokenLine, match="longer"):
-        parse(line, 5, PREV)
+    for read in (lambda: parse(line, 5, PREV), lambda: record_of(line)):
+        with pytest.raises(BrokenLine, match="longer"):
+            read()
