@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from gateway.cli.log_archive import archive, prune
 from gateway.cli.log_erase import erase
 from gateway.cli.log_export import export
 from gateway.cli.log_place import (
@@ -36,7 +37,7 @@ from gateway.errors import Problem
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
-for _command in (verify, replay, writer, prove, check_receipt, consistency, erase):
+for _command in (verify, replay, writer, prove, check_receipt, consistency, erase, archive, prune):
     app.command()(_command)
 app.command()(tail)
 app.command()(query)

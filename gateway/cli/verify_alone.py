@@ -202,6 +202,9 @@ def walked(folder: Path, origin: str, roots: dict[int, set[bytes]]) -> Tree:
     prev = hashlib.sha256(f"portreeve-log/v1\n{origin}\n".encode()).digest()
     segments = sorted(path for path in (folder / "log").iterdir() if re.fullmatch(r"[0-9]{20}\.jsonl", path.name))
     meet(tree, roots)
+    packed = [path.name for path in (folder / "log").glob("*.jsonl.zst") if not path.with_suffix("").exists()]
+    if packed:
+        raise Wrong(MISSING, f"{len(packed)} segments are packed: unpack them first, with `zstd -d` in {folder / 'log'}, and try again")
     for path in segments:
         if int(path.stem) != tree.size:
             code = MISSING if int(path.stem) > tree.size else TAMPERED

@@ -39,6 +39,7 @@ class LogSettings:
     append_timeout_s: float = 10.0
     socket: Path | None = None
     arguments: Literal["plain", "seal"] = "plain"
+    retention_days_min: int = 183
 
 
 @dataclass(frozen=True, slots=True)

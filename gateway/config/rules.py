@@ -89,6 +89,7 @@ LOG = {
     "queue_records_max": Rule("Records that may wait for the disk; beyond it calls are refused.", 1, 1_000_000),
     "append_timeout_s": Rule("Longest wait for a record to be durable before the call is refused.", 0.01, 600),
     "socket": Rule("Unix socket of the process that writes the log (`portreeve log writer`); without it the gateway writes it itself.", path="new"),
+    "retention_days_min": Rule("Age that a record must have before `portreeve log prune` takes it away without being forced to.", 0, 36_500),
     "arguments": Rule("How the log holds arguments that no contract speaks of: in clear, or sealed under a key that `portreeve log erase` destroys."),
 }
 LIMITS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.canonical import JsonError, loads_trusted
 from gateway.record.due import Trust
 from gateway.record.folder import LogFolder
-from gateway.record.line import LINE_BYTES_MAX
+from gateway.record.reader import lines_of
 from gateway.record.report import INCOMPLETE, TAMPERED, Flaw, Level
 from gateway.record.tree import Frontier
 from gateway.record.walk import Reached
@@ -42,8 +42,7 @@ def _time_of(path: Path) -> int:
 
 
 def _first_line(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.readline(LINE_BYTES_MAX + 1).removesuffix(b"\n")
+    return next((line for _, line, _ in lines_of(path)), b"")
 
 
 def state_at(first: int, path: Path, level: Level) -> Reached | None:

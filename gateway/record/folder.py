@@ -1,7 +1,7 @@
 """The log's folder: what its files are called, and how a file or a name in it becomes durable.
 
-origin | lock | log/<first n, 20 digits>.jsonl | checkpoints | checkpoint | objects/ab/<sha256>.zst | payload/<first n>.seal | keys.db | hold | control |
-torn/ | reserve | idx/ | anchors/
+origin | lock | log/<first n, 20 digits>.jsonl, .jsonl.zst or .leaves | checkpoints | checkpoint | objects/ab/<sha256>.zst | payload/<first n>.seal |
+keys.db | hold | control | torn/ | reserve | idx/ | anchors/
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.errors import Problem
 from gateway.record.note import NAME
 
 KEYS_FILE = "keys.db"
-SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
+SEGMENT = re.compile(r"([0-9]{20})\.jsonl(?:\.zst)?")
 
 
 class LogFolder:
@@ -42,10 +42,17 @@ class LogFolder:
         """The sealed arguments of the calls in a segment."""
         return self.payload / f"{first:020d}.seal"
 
+    def leaves_of(self, first: int) -> Path:
+        """The leaf hashes of an archived segment."""
+        return self.segments / f"{first:020d}.leaves"
+
     def segment_list(self) -> list[tuple[int, Path]]:
-        """Every segment with the n of its first record, in order. Other names are left alone."""
+        """Every segment with the n of its first record, in order, packed or not. Other names are left alone."""
         found = [(m, p) for p in self.segments.iterdir() if (m := SEGMENT.fullmatch(p.name))] if self.segments.is_dir() else []
-        return sorted((int(m[1]), p) for m, p in found)
+        by_first = {
+            int(m[1]): p for m, p in sorted(found, key=lambda item: len(item[1].name), reverse=True)
+        }  # of two forms, the one that is not packed
+        return sorted(by_first.items())
 
     def origin(self) -> str:
         """The log's name. Raises Problem when the file is missing or holds no origin."""

@@ -140,8 +140,8 @@ class CallIndex:
         if len(rows) != 1 or rows[0][:2] != (VERSION, self._reader.origin) or not all(type(value) is int and value >= 0 for value in rows[0][2:5]):
             return None
         n, segment, offset, leaf, following = rows[0][2:]
-        path = self._reader.folder.segment(segment)
-        for _, line, whole in lines_of(path, offset) if path.exists() else ():
+        path = dict(self._reader.folder.segment_list()).get(segment)
+        for _, line, whole in lines_of(path, offset) if path else ():
             same = whole and leaf_hash(line).hex() == leaf and following == offset + len(line) + 1
             return Place(n + 1, segment, following) if same and record_of(line).n == n else None
         return None

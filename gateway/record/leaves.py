@@ -14,13 +14,16 @@ import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from gateway.record.boundary import state_at
 from gateway.record.folder import LogFolder
 from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.reader import lines_of
-from gateway.record.tree import EMPTY_ROOT, leaf_hash, node_hash
+from gateway.record.sidecar import BadSidecar, Sidecar
+from gateway.record.tree import EMPTY_ROOT, Frontier, leaf_hash, node_hash
 
 HASH_BYTES = 32
 STEP = 4
@@ -83,6 +86,22 @@ def _open(path: Path | None) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
+@dataclass(frozen=True, slots=True)
+class Subtrees:
+    """The first `size` leaves as the roots of full subtrees, by height and number among those of this height."""
+
+    size: int
+    roots: dict[tuple[int, int], bytes]
+
+
+def subtrees(tree: Frontier) -> Subtrees:
+    roots, at = {}, 0
+    for height, root in zip((h for h in range(tree.size.bit_length() - 1, -1, -1) if tree.size >> h & 1), tree.hashes, strict=True):
+        roots[height, at >> height] = root
+        at += 1 << height
+    return Subtrees(tree.size, roots)
+
+
 class Leaves:
     """The leaf hashes of the first `size` records. Blocking; threads and processes may share a log's index."""
 
@@ -92,6 +111,7 @@ class Leaves:
         self._place = _place_in(folder.path)
         self._lock = _open(self._file("lock"))
         self._offsets = _Column(self._file("offsets"), 8)
+        self._before: Subtrees | None = None
         self._columns = {0: _Column(self._file("hashes.0"), HASH_BYTES)}
         for level in LEVELS[1:]:
             path = self._file(f"hashes.{level}")
@@ -108,12 +128,12 @@ class Leaves:
     def grow(self, size: int, *, pause: Callable[[int], None] = lambda _: None) -> None:
         """Take in records until there are `size`. `pause` gets how many there are, every 256. Raises LeavesBroken when the log has fewer."""
         with self._alone():
-            have = self.size
+            have = max(self.size, self._without_leaves())
             if have >= size:
                 return
             hashes, offsets = bytearray(), bytearray()
-            for offset, line in self._lines(have):
-                hashes += leaf_hash(line)
+            for offset, leaf in self._entries(have):
+                hashes += leaf
                 offsets += struct.pack(">Q", offset)
                 have += 1
                 if have == size or len(offsets) == 8 * GROW_RECORDS:
@@ -124,6 +144,19 @@ class Leaves:
                 if have == size:
                     return
             raise LeavesBroken(f"the log holds {have} of {size} records")
+
+    def _without_leaves(self) -> int:
+        """How many records were pruned with their leaf hashes. The state that the first segment begins with stands for all of them."""
+        segments = self._folder.segment_list()
+        begins = segments[0][0] if segments else 0
+        if not begins or self._folder.leaves_of(0).exists():
+            return 0
+        if self._before is None or self._before.size != begins:
+            state = state_at(*segments[0], "root")
+            if state is None:
+                raise LeavesBroken("the first segment does not begin with the state of the log before it")
+            self._before = subtrees(state.tree)
+        return begins
 
     def forget(self) -> None:
         """Empty the index: the next `grow` reads the log anew."""
@@ -178,10 +211,23 @@ class Leaves:
             raise LeavesBroken(f"the segment with record {n} is missing")
         return segments[at]
 
-    def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:
-        """Lines from record `start` on with their offsets, as far as they stand whole. Raises LeavesBroken where a segment is missing."""
-        n = max(0, start - 1)  # where the line before ends is where this one begins
-        offset = self._offset(n) if start else 0
+    def _entries(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """Offset and leaf hash of each record from `start` on, as far as they stand whole. Raises LeavesBroken where a segment is missing."""
+        begins = next((first for first, _ in self._folder.segment_list()), 0)
+        while start < begins and self._folder.leaves_of(start).exists():  # pruned, but for this
+            try:
+                kept = Sidecar.read(self._folder.leaves_of(start))
+            except BadSidecar as error:
+                raise LeavesBroken(str(error)) from error
+            yield from ((0, leaf) for leaf in kept.leaves)
+            start = kept.end
+        for offset, line in self._lines(start, begins):
+            yield offset, leaf_hash(line)
+
+    def _lines(self, start: int, begins: int) -> Iterator[tuple[int, bytes]]:
+        """Lines from record `start` on with their offsets. `begins` is the first record that was not pruned."""
+        n = max(begins, start - 1)  # where the line before ends is where this one begins
+        offset = self._offset(n) if start > begins else 0
         segments = self._folder.segment_list()
         here = max(0, bisect_right([first for first, _ in segments], n) - 1)
         for first, path in segments[here:]:
@@ -211,6 +257,11 @@ class Leaves:
 
     def _full(self, height: int, at: int) -> bytes:
         """The root of the full subtree number `at` among those of 2^height leaves."""
+        if self._before is not None and at << height < self._before.size:
+            known = self._before.roots.get((height, at))
+            if known is None and not height:
+                raise LeavesBroken("the record was pruned with its leaf hash")
+            return known or node_hash(self._full(height - 1, 2 * at), self._full(height - 1, 2 * at + 1))
         level = height - height % STEP
         column = self._columns.get(level)
         if column is None:

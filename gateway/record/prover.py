@@ -110,6 +110,9 @@ class Prover:
             raise Problem(
                 "log_not_signed", f"record {n} is under no checkpoint", file=str(self.reader.folder.path), remedy=f"{newest.size} records are signed"
             )
+        begins = next((first for first, _ in self.reader.folder.segment_list()), 0)
+        if n < begins:
+            raise Problem("log_pruned", f"record {n} was pruned", file=str(self.reader.folder.path), remedy=f"the log begins with record {begins}")
         return newest
 
     def _twice(self, attempt: Callable[[], T]) -> T:

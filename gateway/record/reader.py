@@ -14,6 +14,7 @@ from gateway.record.keyring import Keyring
 from gateway.record.line import LINE_BYTES_MAX, Record, record_of
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.objects import read_object
+from gateway.record.packed import open_segment
 from gateway.record.payload import PayloadReader
 from gateway.record.recovery import closes_calls, opens_call
 from gateway.record.seals import Unsealer, Withheld
@@ -28,7 +29,7 @@ def batches_of(path: Path, start: int = 0) -> Iterator[tuple[int, list[bytes], b
     Splits on the newline byte only: U+2028 and its kin are part of a text, not the end of a line. Only the last line can be without its newline,
     and comes alone. A line that has grown past the limit is given out as it is, so memory stays bounded whatever the file holds.
     """
-    with path.open("rb", buffering=0) as stream:
+    with open_segment(path) as stream:
         stream.seek(start)
         offset, rest = start, b""
         while chunk := stream.read(CHUNK_BYTES):
@@ -80,6 +81,9 @@ class LogReader:
             if record.n == n:
                 return record
             break
+        begins = next((first for first, _ in self.folder.segment_list()), 0)
+        if 0 <= n < begins:
+            raise Problem("log_pruned", f"record {n} was pruned", file=str(self.folder.path), remedy=f"the log begins with record {begins}")
         raise Problem("log_no_record", f"the log has no record {n}", file=str(self.folder.path), remedy="`portreeve log tail` shows the newest")
 
     def decision(self, record: Record) -> Mapping[str, Json] | Withheld | None:
@@ -91,7 +95,7 @@ class LogReader:
             return None
         if REDACTED not in authz:
             return authz
-        first = max((first for first, _ in self.folder.segment_list() if first <= record.n), default=0)
+        first = int(record.segment[:20]) if record.segment else max((n for n, _ in self.folder.segment_list() if n <= record.n), default=0)
         return self._unsealer.open(authz, str(record.body.get("id")), first)
 
     @property

@@ -18,6 +18,7 @@ from gateway.record.folder import LogFolder
 from gateway.record.folder import replace as replace_file
 from gateway.record.note import BadNote, Checkpoint, NoteKey
 from gateway.record.parts import ReplayIn, Task, walk_parts
+from gateway.record.pruned import of_pruned
 from gateway.record.report import INCOMPLETE, KEY, OK, TAMPERED, Flaw, Level, Report
 from gateway.record.walk import Reached, Tally, Walk
 
@@ -113,19 +114,28 @@ class _Look:
         latest = _read_note(trust, self.folder.checkpoint, "the newest checkpoint")
         pinned = _read_note(trust, pin, "the pinned checkpoint") if pin and pin.exists() else None
         # Each signed record was durable before its note; so notes are taken first, and the log, read after them, must hold what they say.
-        span = Span(0, self.folder.checkpoints.stat().st_size) if self.level != "chain" else Span(0, 0)
         segments = self.folder.segment_list()
+        begins = segments[0][0] if segments else 0
+        if begins and self.level == "chain":
+            self.level = "root"  # without what was pruned only a root tells what the rest follows from
+        span = Span(0, self.folder.checkpoints.stat().st_size) if self.level != "chain" else Span(0, 0)
         reached = Reached.beginning(trust.origin)
+        asked = self.question.since is not None or self.question.since_t is not None
         at = segment_since(segments, self.question.since, self.question.since_t)
         if pinned is not None:  # what was seen before must be on the way
             at = min(at, segment_since(segments, pinned.size, None))
-        if at:
+        if at or begins:
             reached, start = begin_at(self.folder, trust, *segments[at], self.level)
             span = replace(span, start=start)
             self.since = reached.size
+        begun = reached.tree.copy()
         self._walk(Task(self.folder.path, trust, self.level, latest, pinned, span, self.question.replay), segments[at:], reached)
+        past = pinned if pinned is not None and pinned.size < begins else None
+        flaw = of_pruned(self.folder, begun, past) if begins and (past or not asked) else None
         if pin is not None and (pinned is None or latest.size >= pinned.size):
             replace_file(pin, latest.note, durable=True)
+        if flaw is not None:
+            raise flaw
 
     def _trust(self) -> Trust:
         try:

@@ -19,6 +19,7 @@ from gateway.record.due import Due
 from gateway.record.folder import LogFolder
 from gateway.record.line import HEAD_BYTES_MAX, LINE_BYTES_MAX, NOT_NEXT, BrokenLine, Record, genesis, parse, record_of
 from gateway.record.objects import ObjectMissing
+from gateway.record.packed import PackedBroken
 from gateway.record.reader import batches_of, lines_of
 from gateway.record.report import INCOMPLETE, TAMPERED, Flaw, Level
 from gateway.record.tree import Frontier, leaf_hash, leaf_hashes
@@ -120,8 +121,11 @@ class Walk:
             raise Flaw(TAMPERED, f"the segment does not begin where the one before ends, at {size}", n=size, segment=path.name, offset=0)
         self._segments += 1
         self._first = first
-        for offset, lines, whole in batches_of(path):
-            self._batch(lines if whole else [self._rest_of_torn(path, offset, last=last)], path, offset)
+        try:
+            for offset, lines, whole in batches_of(path):
+                self._batch(lines if whole else [self._rest_of_torn(path, offset, last=last)], path, offset)
+        except PackedBroken as error:
+            raise Flaw(TAMPERED, "the packed segment does not unpack", n=self.reached.size, segment=path.name) from error
 
     def _rest_of_torn(self, path: Path, offset: int, *, last: bool) -> bytes:
         """A line without its end: a writer may be in the middle of it, but only behind all that was signed."""

@@ -97,12 +97,24 @@ async def test_a_missing_segment_is_noticed(tmp_path):
     with pytest.raises(LeavesBroken, match="missing"):
         leaves.grow(count)
     leaves.close()
-    files(tmp_path)[0].unlink()
+
+
+async def test_a_log_whose_beginning_is_gone_grows_from_the_state_that_it_begins_with(tmp_path):
+    await small_log(tmp_path, 8)
+    count = len(lines(tmp_path))
+    whole = index_of(tmp_path)
+    whole.grow(count)
+    root = whole.root(0, count)
+    for gone in files(tmp_path)[:2]:
+        gone.unlink()
     leaves = index_of(tmp_path)
     leaves.forget()
+    leaves.grow(count)
+    assert leaves.root(0, count) == root
     with pytest.raises(LeavesBroken, match="missing"):
-        leaves.grow(count)
+        leaves.record(0)
     leaves.close()
+    whole.close()
 
 
 async def test_a_record_that_was_moved_or_changed_is_not_given_out(tmp_path):

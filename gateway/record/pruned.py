@@ -1,0 +1,58 @@
+"""Judging the part of a log that is gone: did the log itself say that it was pruned, and are the hashes that stayed those that were signed?"""
+
+from __future__ import annotations
+
+from gateway.record.folder import LogFolder
+from gateway.record.line import Record, record_of
+from gateway.record.note import Checkpoint
+from gateway.record.reader import batches_of
+from gateway.record.report import INCOMPLETE, TAMPERED, Flaw
+from gateway.record.sidecar import BadSidecar, Sidecar, kept_tree
+from gateway.record.tree import Frontier
+
+MARK = b',"k":"prune"'
+
+
+def stated(folder: LogFolder, before: int) -> Record | None:
+    """The record that says that everything before this number was pruned; None when none does."""
+    for _, path in folder.segment_list():
+        for offset, lines, _ in batches_of(path):
+            for line in lines:
+                if MARK in line:
+                    record = record_of(line, path.name, offset)
+                    if record.kind == "prune" and record.body.get("before") == before:
+                        return record
+    return None
+
+
+def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None) -> Flaw:
+    """What is to be told of a log that begins with `tree`, which was signed, when all the rest is sound. `pinned` is a checkpoint of the part before.
+
+    Raises Flaw when the leaf hashes that stayed are not those under the tree, or those under the pin, or when there are none to hold the pin against.
+    """
+    before = tree.size
+    record = stated(folder, before)
+    if record is None or record.body.get("root") != tree.root().hex():
+        return Flaw(INCOMPLETE, f"records 0 to {before - 1} are missing, and no record says that they were pruned", n=0)
+    try:
+        kept = kept_tree(folder, before)
+        if kept is not None and kept.hashes != tree.hashes:
+            raise Flaw(TAMPERED, "the leaf hashes kept of pruned records are not those that were signed", n=0)
+        if pinned is not None and kept is not None and _root_at(folder, pinned.size) != pinned.root:
+            raise Flaw(TAMPERED, f"the first {pinned.size} records were not the ones that were pinned", n=max(0, pinned.size - 1))
+    except BadSidecar as error:
+        raise Flaw(TAMPERED, str(error), n=0) from error
+    if pinned is not None and kept is None:
+        raise Flaw(INCOMPLETE, f"the pin is of {pinned.size} records, and those before {before} were pruned with their leaf hashes", n=0)
+    how = "their leaf hashes are those that were signed" if kept is not None else "of them only the signed root is left"
+    text = f"records 0 to {before - 1} were pruned, as record {record.n} says; {how}, and the rest is as it was written"
+    return Flaw(INCOMPLETE, text)
+
+
+def _root_at(folder: LogFolder, size: int) -> bytes:
+    leaves: list[bytes] = []
+    while len(leaves) < size:
+        leaves += Sidecar.read(folder.leaves_of(len(leaves))).leaves
+    tree = Frontier()
+    tree.extend(leaves[:size])
+    return tree.root()

@@ -1,0 +1,197 @@
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import Problem
+from gateway.record import Checkpoint, LogReader, NoteSigner, Prover, Question, check_proof, verify_log
+from gateway.record.archiving import archive
+from gateway.record.folder import LogFolder
+from gateway.record.pruning import plan, prune
+from gateway.record.sidecar import Sidecar
+from gateway.record.tree import Frontier
+from tests.record.world import files, keys, opened, settings, small_log, twin, verified, write_call
+
+LATER_US = time.time_ns() // 1000 + 200 * 24 * 3600 * 1_000_000
+
+
+async def pruned(folder, n, *, roots_only=False, packed=False):
+    given = settings(folder)
+    if packed:
+        archive(LogFolder(folder / "log"))
+    planned = plan(LogFolder(folder / "log"), given, n=n, now_us=LATER_US)
+    receipt = await asyncio.to_thread(prune, given, folder / "keys", planned, "plan 3", force=False, roots_only=roots_only)
+    return planned, receipt
+
+
+@pytest.fixture
+async def log(tmp_path):
+    await small_log(tmp_path / "a", calls=10)
+    return tmp_path / "a"
+
+
+def heads(folder):
+    return [first for first, _ in LogFolder(folder / "log").segment_list()]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("roots_only", [False, True])
+async def test_what_was_pruned_is_told_and_the_rest_is_judged(log, packed, roots_only):
+    cut = heads(log)[3]
+    planned, receipt = await pruned(log, cut, roots_only=roots_only, packed=packed)
+    assert (planned.before, planned.records, planned.young) == (cut, cut, 0)
+    assert heads(log)[0] == cut
+    assert LogFolder(log / "log").leaves_of(0).exists() is not roots_only
+    for level in ("chain", "root", "full"):
+        report = verified(log, level=level)
+        assert (report.exit_code, report.first_bad) == (3, None), report
+        assert f"records 0 to {cut - 1} were pruned, as record {receipt.n} says" in report.message
+        assert ("leaf hashes" in report.message) is not roots_only
+    assert verify_log(log / "log", keys(log), Question(since=cut)).ok
+    record = LogReader(log / "log").find(receipt.n)
+    assert (record.body["before"], record.body["why"], record.body["keeps"]) == (cut, "plan 3", "root" if roots_only else "leaves")
+
+
+@pytest.mark.parametrize("roots_only", [False, True])
+@pytest.mark.parametrize("index_before", [False, True])
+async def test_proofs_of_what_is_left_are_the_ones_that_they_were(log, roots_only, index_before):
+    whole = Prover(LogReader(twin(log, log.parent / "b") / "log"), keys(log))
+    if index_before:
+        Prover(LogReader(log / "log"), keys(log)).inclusion(0)
+    cut = heads(log)[4]
+    await pruned(log, cut, roots_only=roots_only)
+    for _ in range(2):  # with the index that the first one makes, too
+        prover = Prover(LogReader(log / "log"), keys(log))
+        newest = prover.checkpoint()
+        for n in range(cut, newest.size):
+            check_proof(bytes(prover.inclusion(n)), keys(log))
+        for old in range(cut, whole.checkpoint().size):
+            assert prover.prefix(old, newest).root == whole.prefix(old, whole.checkpoint()).root
+        with pytest.raises(Problem, match="was pruned"):
+            prover.inclusion(cut - 1)
+        prover.close()
+    whole.close()
+
+
+async def test_the_writer_starts_and_goes_on_and_can_prune_again(log):
+    first, second = heads(log)[2], heads(log)[5]
+    await pruned(log, first)
+    async with opened(log, segment_bytes_max=1_000, checkpoint_records=4) as running:
+        await write_call(running, 100)
+    _, receipt = await pruned(log, second)
+    assert heads(log)[0] == second
+    assert f"as record {receipt.n} says; their leaf hashes are those" in verified(log).message
+
+
+async def test_kept_leaves_of_two_prunings_that_were_cut_to_roots_still_prove_the_rest(log):
+    await pruned(log, heads(log)[2])
+    await pruned(log, heads(log)[3], roots_only=True)
+    assert not any((log / "log" / "log").glob("*.leaves"))
+    prover = Prover(LogReader(log / "log"), keys(log))
+    check_proof(bytes(prover.inclusion(prover.checkpoint().size - 1)), keys(log))
+    prover.close()
+
+
+async def test_records_that_just_vanish_are_missing(log):
+    archive(LogFolder(log / "log"))
+    for path in files(log)[:4]:
+        path.unlink()
+    report = verified(log)
+    assert (report.exit_code, report.first_bad) == (3, 0)
+    assert "no record says that they were pruned" in report.message
+
+
+async def test_more_taken_away_than_was_recorded_is_missing(log):
+    await pruned(log, heads(log)[2])
+    folder = LogFolder(log / "log")
+    folder.segment_list()[0][1].unlink()
+    assert "no record says that they were pruned" in verified(log).message
+
+
+@pytest.mark.parametrize("harm", ["changed", "cut", "exchanged"])
+async def test_leaf_hashes_that_are_not_those_that_were_signed_are_found(log, harm):
+    await pruned(log, heads(log)[3])
+    path = LogFolder(log / "log").leaves_of(0)
+    data = bytearray(path.read_bytes())
+    if harm == "changed":
+        data[-1] ^= 1
+    elif harm == "cut":
+        del data[-32:]
+    else:
+        data = data[:-64] + data[-32:] + data[-64:-32]
+    path.write_bytes(bytes(data))
+    assert verified(log).exit_code == 1
+
+
+async def test_a_pin_of_the_pruned_part_is_held_against_the_leaf_hashes(log, tmp_path):
+    pin = tmp_path / "pin"
+    early = twin(log, tmp_path / "early")
+    notes = (early / "log" / "checkpoints").read_bytes().split(b"\n\n")
+    signatures = [part.split(b"\n", 1) for part in notes]
+    first_note = signatures[0][0] + b"\n" + signatures[0][1] + b"\n\n" if len(signatures[0]) > 1 else b""
+    pin.write_bytes(first_note + signatures[1][0] + b"\n")
+    assert verify_log(early / "log", keys(log), Question(pin=pin)).ok
+    pin.write_bytes(first_note + signatures[1][0] + b"\n")
+    await pruned(log, heads(log)[4])
+    assert verified(log, pin=pin).exit_code == 3
+    assert "the rest is as it was written" in verified(log, pin=pin).message
+    pin.write_bytes(first_note + signatures[1][0] + b"\n")
+    await pruned(log, heads(log)[1], roots_only=True)
+    report = verified(log, pin=pin)
+    assert (report.exit_code, "the pin is of" in report.message) == (3, True)
+
+
+async def test_young_records_are_pruned_only_when_it_is_forced_and_the_record_says_so(log):
+    given = settings(log)
+    planned = plan(LogFolder(log / "log"), given, n=heads(log)[2])
+    assert planned.young == planned.records
+    with pytest.raises(Problem, match="younger than 183 days"):
+        await asyncio.to_thread(prune, given, log / "keys", planned, "why", force=False, roots_only=False)
+    assert heads(log)[0] == 0
+    receipt = await asyncio.to_thread(prune, given, log / "keys", planned, "why", force=True, roots_only=False)
+    assert LogReader(log / "log").find(receipt.n).body["forced"] is True
+
+
+async def test_a_legal_hold_is_stronger_than_force(log):
+    (log / "log" / "hold").touch()
+    planned = plan(LogFolder(log / "log"), settings(log), n=heads(log)[2])
+    with pytest.raises(Problem, match="legal hold"):
+        await asyncio.to_thread(prune, settings(log), log / "keys", planned, "why", force=True, roots_only=False)
+    assert heads(log)[0] == 0
+
+
+async def test_only_whole_segments_before_the_time_go_and_never_the_last(log):
+    folder, given = LogFolder(log / "log"), settings(log)
+    assert plan(folder, given, n=heads(log)[2] + 1).before == heads(log)[2]
+    assert plan(folder, given, n=10**9).before == heads(log)[-1]
+    assert plan(folder, given, t=0).segments == ()
+    assert plan(folder, given, t=LATER_US).before == heads(log)[-1]
+
+
+async def test_a_pruned_record_is_told_as_pruned(log):
+    await pruned(log, heads(log)[2])
+    with pytest.raises(Problem, match="was pruned"):
+        LogReader(log / "log").find(0)
+
+
+async def test_leaf_hashes_with_a_root_of_their_own_are_found(log):
+    await pruned(log, heads(log)[1])
+    folder = LogFolder(log / "log")
+    kept = Sidecar.read(folder.leaves_of(0))
+    leaves = (bytes(32), *kept.leaves[1:])
+    tree = Frontier()
+    tree.extend(list(leaves))
+    replace(kept, leaves=leaves, root=tree.root()).write(folder)
+    report = verified(log)
+    assert (report.exit_code, "not those that were signed" in report.message) == (1, True)
+
+
+async def test_a_pin_of_another_past_is_found_after_that_past_was_pruned(log, tmp_path):
+    await pruned(log, heads(log)[4])
+    pin = tmp_path / "pin"
+    other = Checkpoint(keys(log)[0].name, 3, bytes(32))
+    pin.write_bytes(NoteSigner.open(log / "keys").sign(other.origin, other.text))
+    report = verified(log, pin=pin)
+    assert (report.exit_code, "not the ones that were pinned" in report.message) == (1, True)
+    assert pin.read_bytes().startswith(other.text)
