@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-policy bench-reload bench-log lock clean
+.PHONY: help demo test lint node bench bench-policy bench-reload bench-log lock clean
 
 help:  ## Show the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench-reload: $(VENV)/.dev  ## Measure how long a reload of 1,000 policies keeps
 
 bench-log: $(VENV)/.dev  ## Measure the decision log: appends, verify, restart
 	@$(BIN)/python -m tests.benchmarks.log
+
+node: $(VENV)/.dev  ## Fetch the OpenID provider that is written in JavaScript, for the tests that talk to it
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/node oidc-provider@9
 
 lock: $(VENV)/.dev  ## Renew the lock files from pyproject.toml
 	@$(BIN)/pip install -q uv

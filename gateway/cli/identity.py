@@ -26,6 +26,7 @@ from gateway.errors import Problem, Problems
 from gateway.identify import SigningKeys, Wish, mint
 from gateway.identify.mint import life_s
 from gateway.identities import Agent, Identities, load_identities
+from gateway.identities.model import Credential, EnrolledKeys, FederatedCredential, KeyCredential
 from gateway.identities.table import duration_s
 from gateway.loading import audience
 from gateway.secret import Secret
@@ -156,9 +157,24 @@ def _facts(agent: Agent) -> dict[str, object]:
         "audiences": list(agent.audiences),
         "scopes": list(agent.scopes),
         "may_act_for_users": agent.delegation.may_act_for_users,
+        "user_issuers": list(agent.delegation.user_issuers),
         "may_delegate_to": list(agent.delegation.may_delegate_to),
+        "max_depth": agent.delegation.max_depth,
+        "pop": agent.pop,
+        "credentials": [_way(credential) for credential in agent.credentials],
         "file": agent.file,
     }
+
+
+def _way(credential: Credential) -> dict[str, object]:
+    """One way in which an agent may prove who it is."""
+    match credential:
+        case KeyCredential(kid=kid, not_after=end):
+            return {"kind": "key", "kid": kid, "not_after": str(end) if end else None}
+        case FederatedCredential(issuer=issuer, match=match):
+            return {"kind": "federated", "issuer": issuer, "match": dict(match)}
+        case EnrolledKeys(not_after=end):
+            return {"kind": "enrolled", "not_after": str(end) if end else None}
 
 
 @identity.command()
@@ -191,6 +207,11 @@ def lint(
 def _notices(agent: Agent, today: date) -> list[Problem]:
     if agent.status == "retired":
         return []
+    ends = [c.not_after for c in agent.credentials if not isinstance(c, FederatedCredential) and c.not_after is not None]
+    if ends and min(ends) < today + EXPIRES_SOON:
+        remedy = "give it a new key beside the old one, then remove the old one"
+        message = f"a key of {agent.id!r} is good until {min(ends)} only"
+        return [Problem("key_ends_soon", message, file=agent.file, key="credential.not_after", remedy=remedy)]
     if agent.expires is None:
         remedy = f"write a day to review it, like expires = {today + timedelta(days=365)}"
         return [Problem("never_expires", f"the registration of {agent.id!r} never lapses", file=agent.file, key="agent.expires", remedy=remedy)]

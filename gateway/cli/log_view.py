@@ -56,6 +56,9 @@ def _summary(record: Record) -> str:
         case "shadow":
             reasons = ", ".join(map(str, body.get("reasons") or ())) or "default"
             return f"{body.get('decision', '?'):<7} of {body.get('call')} by the candidate, because of {reasons}"
+        case "token":
+            code = f" [{body['code']}]" if body.get("code") else ""
+            return f"{body.get('grant', '?')}  {body.get('agent') or '?'}  {body.get('sub') or ''}  {body.get('jti') or ''}{code}"
         case "recover":
             return f"outcome unknown: {body.get('calls')}; torn: {len(body.get('torn') or [])}"
         case _:

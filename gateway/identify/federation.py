@@ -81,10 +81,11 @@ class Federation:
     async def vouch(self, raw: bytes, parsed: Parsed) -> Vouched:
         """Verify a foreign token by the rules of its issuer. Raises Refusal("invalid_token")."""
         issuer = self._issuer(parsed)
-        token = admit(parsed, frozenset(issuer.typs), THUMBPRINTS)
+        source, reviewer = self._sources.get(issuer)
+        only = await source.only_kid() if issuer.unnamed_key and "kid" not in parsed.header else None
+        token = admit(parsed, frozenset(issuer.typs), THUMBPRINTS, only)
         if "cnf" in token.claims:
             refuse("the token is bound to a key in a way that cannot be checked here")
-        source, reviewer = self._sources.get(issuer)
         keys = await source.keys(token.kid)
         proven = prove(token, keys, expected(issuer), self._now())
         if issuer.kind == "spiffe" and not proven.subject.startswith(f"spiffe://{issuer.trust_domain}/"):

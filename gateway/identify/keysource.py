@@ -67,6 +67,13 @@ class KeySource:
             raise Refusal("invalid_token", reason=f"the keys of the issuer {self.issuer.name} cannot be had: {self._why}")
         return self._set
 
+    async def only_kid(self) -> str:
+        """The name of the one key that there is. Raises Refusal("invalid_token") when there are others, too, or none to be had."""
+        keys = await self.keys(next(iter(self._set.keys), "") if self._set else "")
+        if len(keys.keys) != 1 or keys.unusable:
+            raise Refusal("invalid_token", reason=f"the token names no key, and issuer {self.issuer.name} does not have exactly one")
+        return next(iter(keys.keys))
+
     def begin(self) -> None:
         """Fetch in the background, so that the first token need not wait."""
         if not self._closed:

@@ -70,8 +70,11 @@ def parse(raw: bytes) -> Parsed:
     return Parsed(header, claims, segments[0] + b"." + segments[1], _decode(segments[2]))
 
 
-def admit(parsed: Parsed, typs: frozenset[str | None], more: frozenset[str] = frozenset()) -> UnverifiedToken:
-    """Look at the header: only alg, kid and typ, and `typ` one of `typs` (None: none at all). Members in `more` are let pass unseen."""
+def admit(parsed: Parsed, typs: frozenset[str | None], more: frozenset[str] = frozenset(), only_kid: str | None = None) -> UnverifiedToken:
+    """Look at the header: only alg, kid and typ, and `typ` one of `typs` (None: none at all). Members in `more` are let pass unseen.
+
+    `only_kid` names the key of an issuer that has one key and does not name it.
+    """
     header = parsed.header
     extra = header.keys() - _HEADER_MEMBERS - more
     if extra:  # jku, x5u and jwk bring the attacker's key, crit and b64 change what is signed
@@ -79,7 +82,7 @@ def admit(parsed: Parsed, typs: frozenset[str | None], more: frozenset[str] = fr
     typ = header.get("typ")
     if (typ is not None and type(typ) is not str) or ("typ" in header and typ is None) or typ not in typs:
         refuse(f"the header's typ is not {' or '.join(sorted(t or 'absent' for t in typs))}")
-    kid, alg = header.get("kid"), header.get("alg")
+    kid, alg = header.get("kid", only_kid), header.get("alg")
     if type(kid) is not str or type(alg) is not str:
         refuse("the header's kid or alg is missing or no text")
     return UnverifiedToken(kid, alg, parsed.claims, parsed.signed, parsed.signature)

@@ -35,6 +35,7 @@ class Issuer:
 
     `url` is what `iss` must be; empty for a SPIFFE trust domain whose tokens name no issuer. `typs` with None: the header may lack `typ`.
     `require` must hold of every token, whichever agent it is for. `use`: good at the token endpoint only, or on tool calls, too.
+    `unnamed_key`: its tokens may lack `kid`, as long as it has one key only.
     `review` is the Kubernetes API that is asked whether a token still counts. `user_claim` names the user where the token is a person's.
     """
 
@@ -53,4 +54,5 @@ class Issuer:
     review: str = ""
     single_use: bool = False
     user_claim: str = "sub"
+    unnamed_key: bool = False
     disabled: bool = False

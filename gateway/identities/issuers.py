@@ -79,6 +79,7 @@ def _foreign(table: Table, name: str, kind: Kind, folder: Path) -> Issuer:
         review=_url(table, "review", table.text("review")) if kind == "kubernetes" else "",
         single_use=table.flag("single_use") if "single_use" in table.values else kind == "oidc",
         user_claim=table.text("user_claim", _CLAIM, default="sub") if kind == "oidc" else "sub",
+        unnamed_key=table.flag("unnamed_key"),
         disabled=table.flag("disabled"),
     )
     table.taken.add("single_use")

@@ -18,6 +18,7 @@ from gateway.identify import SigningKeys, Verifier
 from gateway.identities import load_identities
 from gateway.secret import Secret
 from tests.cli.identity_app import app
+from tests.journeys.token_clients import Key, claims_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """schema = 1
@@ -200,3 +201,23 @@ def test_a_token_of_another_deployment_is_not_taken_here(deployment: Path, tmp_p
         verify(deployment, call(other, "token", "support-bot").stdout)
     assert "kid is not a key" in caught.value.reason
     assert os.stat(deployment / "keys").st_mode & 0o077 == 0
+
+
+def test_the_ways_in_which_an_agent_proves_itself_are_listed_and_a_key_that_ends_soon_is_a_notice(deployment: Path):
+    key = Key("bot-1").toml + "not_after = 2026-01-31\n"
+    text = 'schema = 1\n[agent]\nid = "bot"\nowner = "team:a"\nexpires = 2099-01-01\n[token]\npop = "required"\n' + key
+    (deployment / "identities" / "agents" / "bot.toml").write_text(text)
+    [facts] = [found for found in json.loads(call(deployment, "identity", "list", "--json").stdout) if found["id"] == "bot"]
+    assert (facts["pop"], facts["credentials"]) == ("required", [{"kind": "key", "kid": "bot-1", "not_after": "2026-01-31"}])
+    done = call(deployment, "identity", "lint", "--strict", "--json")
+    assert done.exit_code == 1 and "key_ends_soon" in {notice["code"] for notice in json.loads(done.stdout)["notices"]}
+
+
+def test_an_agent_whose_tokens_must_be_bound_gets_one_for_the_key_that_is_named(deployment: Path):
+    key = Key("bot-1")
+    text = 'schema = 1\n[agent]\nid = "bot"\nowner = "team:a"\n[token]\npop = "required"\n'
+    (deployment / "identities" / "agents" / "bot.toml").write_text(text)
+    assert problem(call(deployment, "token", "bot")).code == "key_needed"
+    found = json.loads(call(deployment, "token", "mint", "bot", "--jkt", key.thumbprint, "--json").stdout)
+    assert (found["token_type"], claims_of(found["access_token"])["cnf"]) == ("DPoP", {"jkt": key.thumbprint})
+    assert problem(call(deployment, "token", "bot", "--jkt", "short")).code == "bad_name"

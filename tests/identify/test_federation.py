@@ -138,6 +138,19 @@ async def test_a_token_of_one_issuer_is_never_checked_with_the_keys_of_another(w
     assert "signature" in await world.refused(CI.token(iss=CLUSTER_URL, sub="system:serviceaccount:agents:bot", **ACCOUNT))
 
 
+async def test_a_token_that_names_no_key_is_taken_from_an_issuer_of_one_key_where_that_is_said(world: World, tmp_path: Path):
+    unnamed = CI.token({"kid": ABSENT}, iss="https://ci.example", org="acme")
+    assert "kid or alg" in await world.refused(unnamed)
+    world.issuers["ci"] = replace(world.issuers["ci"], unnamed_key=True)
+    assert "does not have exactly one" in await world.refused(unnamed)
+    assert await world.agent(ci()) == "site"
+    (tmp_path / "one.json").write_text(json.dumps({"keys": [CI.jwks()["keys"][0]]}))
+    world.issuers["ci"] = replace(world.issuers["ci"], source=Source(file=tmp_path / "one.json"))
+    assert await world.agent(unnamed) == "site"
+    assert "signature" in await world.refused(MESH.token({"kid": ABSENT}, iss="https://ci.example", org="acme"))
+    assert "kid or alg" in await world.refused(CI.token({"kid": None}, iss="https://ci.example", org="acme"))
+
+
 async def test_a_disabled_issuer_vouches_for_nobody(world: World):
     world.issuers["ci"] = replace(world.issuers["ci"], disabled=True)
     assert "disabled" in await world.refused(ci())

@@ -278,6 +278,7 @@ max_ttl = "10m"
 use = "direct"
 require = { repository_id = "42" }
 single_use = false
+unnamed_key = true
 user_claim = "email"
 disabled = true
 [issuer.cluster]
@@ -304,6 +305,7 @@ algs = ["ES256"]
     assert (ci.url, ci.source.url, ci.source.ca) == ("https://ci.example/", "https://ci.example/jwks", folder / "../ca.pem")
     assert (ci.algorithms, ci.typs, ci.max_ttl_s, ci.use) == (("RS256", "EdDSA"), ("JWT", "at+jwt", None), 600, "direct")
     assert (dict(ci.require), ci.single_use, ci.user_claim, ci.disabled) == ({"repository_id": "42"}, False, "email", True)
+    assert (ci.unnamed_key, mesh.unnamed_key) == (True, False)
     assert (cluster.check, cluster.review, cluster.source.token) == ("tokenreview", "https://kubernetes.default.svc", folder / "../token")
     assert (mesh.trust_domain, mesh.url, mesh.source.file, mesh.typs) == ("example.org", "", folder / "../ca.pem", ("JWT", "JOSE", None))
     assert (cluster.use, cluster.max_ttl_s, cluster.single_use, mesh.disabled) == ("exchange", 3_600, False, False)
