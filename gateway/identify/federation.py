@@ -131,8 +131,6 @@ class Federation:
         issuer = self._by_url.get(named) if type(named) is str else None
         if issuer is None and type(subject) is str and subject.startswith("spiffe://"):
             issuer = self._by_trust_domain.get(subject.removeprefix("spiffe://").partition("/")[0])
-            if issuer is not None and issuer.url:
-                issuer = None  # that issuer names itself in its tokens, and this one does not
         if issuer is None:
             refuse("iss is neither this gateway nor an issuer that is trusted")
         if issuer.disabled:

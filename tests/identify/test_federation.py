@@ -151,6 +151,13 @@ async def test_a_token_that_names_no_key_is_taken_from_an_issuer_of_one_key_wher
     assert "kid or alg" in await world.refused(CI.token({"kid": None}, iss="https://ci.example", org="acme"))
 
 
+async def test_a_mesh_whose_tokens_name_their_issuer_is_not_believed_without_that(world: World):
+    world.issuers["mesh"] = replace(world.issuers["mesh"], url="https://spire.example.org")
+    assert await world.agent(svid(iss="https://spire.example.org")) == "svid"
+    assert "iss is missing" in await world.refused(svid())
+    assert "iss is not this issuer" in await world.refused(svid(iss="https://evil.example"))
+
+
 async def test_a_disabled_issuer_vouches_for_nobody(world: World):
     world.issuers["ci"] = replace(world.issuers["ci"], disabled=True)
     assert "disabled" in await world.refused(ci())
