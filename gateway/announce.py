@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.call import Blob
-from gateway.pipeline import State
 from gateway.record import Log
+from gateway.state import State
 from gateway.tools.catalogue import Catalogue
 
 

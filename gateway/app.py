@@ -29,12 +29,15 @@ from gateway.doors.server import Server, serve
 from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
+from gateway.halting import Halting
 from gateway.issuance import TokenService
 from gateway.loading import audience, faults_of, load_beside, load_state, settle
 from gateway.metrics import LogHead, Metrics, ReloadResult
-from gateway.pipeline import Pipeline, State
+from gateway.orders import Orders
+from gateway.pipeline import Pipeline
 from gateway.record import Control, Log, Redactor, reach_log
 from gateway.refusals import RefusalSummary
+from gateway.state import State
 from gateway.trust import Trust, teller
 from gateway.watch import Print, changes, folders_of, print_of
 from gateway.worker import Share, ask, bound, tell
@@ -76,7 +79,8 @@ class Gateway:
         self._agents: Server | None = None
         self._admin: Server | None = None
         self._teller: asyncio.Server | None = None
-        self._control = Control(pipeline.log, lambda _: pipeline.redactor.look())
+        self._orders = Orders(trust, pipeline, report, speaks=share is None or share.number == 0)
+        self._control = Control(pipeline.log, self._orders.noticed)
         self._audit = Audit(lambda: open_prover(settings, Rest()), allowed_hosts(settings.admin))
         self._anchoring = Anchoring(settings, pipeline.log, pipeline.metrics, report)
         self._watcher: asyncio.Task[None] | None = None
@@ -105,7 +109,7 @@ class Gateway:
             redactor=redactor,
             upstreams=upstreams,
             metrics=metrics,
-            gatherer=Gatherer(settings.limits),
+            gatherer=Gatherer(settings.limits, Halting(trust.ended)),
             summary=RefusalSummary(log, settings.limits),
         )
         gateway = cls(settings, pipeline, trust, report, share)
@@ -120,11 +124,14 @@ class Gateway:
         gateway._loaded(state)
         metrics.policies_reloaded("ok", at_s=time.time(), took_s=took_s)
         try:
+            await gateway._orders.narrow(state)
             await gateway._listen()
-        except (Problem, OSError) as error:
+        except (Problem, Refusal, OSError) as error:
             await gateway.stop()
             if isinstance(error, Problem):
                 raise
+            if isinstance(error, Refusal):
+                raise Problems([Problem("state_unusable", str(error), key="gateway.state", remedy="make the gateway's state writable")]) from error
             raise Problems([Problem("address_in_use", f"cannot listen: {error.strerror}", key="listen", remedy="choose a free address")]) from error
         if share is None or share.number == 0:  # one of several workers is enough
             gateway._anchoring.start()
@@ -178,11 +185,14 @@ class Gateway:
             problems.append("the gateway is shutting down")
         if log.state != "ok":
             problems.append(f"the decision log is {log.state}")
+        if self.trust.halts.board.trouble:
+            problems.append(f"nobody can tell what is halted: {self.trust.halts.board.trouble}")
         return {
             "ready": not problems,
             "problems": problems,
             "reload": {"failing": bool(self.failing), "problems": self.failing},
             "expired": list(self.expired()),
+            **self._orders.readiness(),
             "candidate": {"failing": bool(faults_of(state)), "problems": list(faults_of(state))},
             "state": {"digest": state.digest, **state.parts, "tools": len(state.settings.tools), "agents": state.agents},
             "log": {"origin": log.origin, "size": log.size, "state": log.state},
@@ -208,6 +218,7 @@ class Gateway:
             state = await load_beside(before, self.trust, lambda: _settings(self.settings.folder, self.share))
             if state.digest == before.digest and faults_of(state) == faults_of(before) and not self.failing:
                 return "unchanged"
+            await self._orders.narrow(state)
             await announce(self.pipeline.log, state, before)
         except Problems as problems:
             return self._keep([str(p) for p in problems.problems])
@@ -219,6 +230,7 @@ class Gateway:
         await self.pipeline.upstreams.replace(settings.tools)
         await self.trust.sources.replace(state.identifier.identities.issuers)
         self.pipeline.state = state
+        self._orders.changed()
         self._loaded(state)
         self._report(f"reloaded: {state.bundle.policy_count} policies, {len(settings.tools)} tools, {state.agents} agents")
         return "unchanged" if state.bundle.digest == before.bundle.digest else "ok"

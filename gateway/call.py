@@ -187,7 +187,7 @@ class Permit:
 class Deny:
     """Policy does not allow it. `code` is a refusal code; `message` is the policy's own `@message`, or empty."""
 
-    code: Literal["denied", "policy_error", "unrepresentable"]
+    code: Literal["denied", "halted", "policy_error", "unrepresentable"]
     basis: Basis
     message: str = ""
 

@@ -47,6 +47,9 @@ REFUSALS: dict[str, Kind] = {
     "ambiguous_token": Kind(400, "More than one token was presented", "Send the token once, in one header."),
     "invalid_token": Kind(401, "A valid token is needed", "Get a fresh token: portreeve token AGENT."),
     "denied": Kind(403, "Policy does not allow this call", "Change the arguments, or ask the owner of the policy."),
+    "halted": Kind(
+        403, "An operator halted this agent, tool, user or run", "Stop, and ask the operator; a halt ends when they lift it, not by trying."
+    ),
     "policy_error": Kind(403, "Policy could not be evaluated, so the call is denied", "Report the decision number to the security team."),
     "unrepresentable": Kind(
         403,
@@ -79,6 +82,9 @@ REFUSALS: dict[str, Kind] = {
     "overloaded": Kind(503, "The gateway is busy; nothing was sent", "Wait for the seconds in Retry-After."),
     "log_unavailable": Kind(
         503, "The decision log cannot be written, so no call leaves", "Try again later; the platform team must free the log's disk."
+    ),
+    "state_unavailable": Kind(
+        503, "Nobody can tell what is halted, so no call leaves", "Try again later; the platform team must make the gateway's state readable."
     ),
     "credential_unavailable": Kind(503, "The tool's credential cannot be read; nothing was sent", "Report the decision number to the platform team."),
     "upstream_timeout": Kind(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gateway.call import Facts, Identity
 from gateway.config.model import Limits
 from gateway.errors import Refusal
+from gateway.halting import Halting
 
 
 class _Activity:
@@ -37,13 +38,14 @@ class _Activity:
 class Gatherer:
     """Admits identified calls within the limits and tells what the decision may know. One entry per registered agent."""
 
-    def __init__(self, limits: Limits, *, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+    def __init__(self, limits: Limits, halting: Halting, *, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self.halting = halting
         self._limits = limits
         self._now_us = now_us
         self._agents: dict[str, _Activity] = {}
         self._in_flight = 0
 
-    def enter(self, identity: Identity) -> Facts:
+    def enter(self, identity: Identity, tool: str) -> Facts:
         """Count the call in and return its facts. Raises Refusal `overloaded` or `rate_limited`; then it was not counted in."""
         now_us = self._now_us()
         second = now_us // 1_000_000
@@ -58,21 +60,22 @@ class Gatherer:
             raise Refusal("rate_limited", "Too many of your calls are running at once", retry_after_s=1)
         if activity.total >= limits.calls_per_minute_per_agent:
             raise Refusal("rate_limited", retry_after_s=self._wait_s(activity))
-        facts = Facts(now_us=now_us, calls_last_minute=activity.total, calls_in_flight=activity.in_flight)
+        facts = Facts(now_us=now_us, calls_last_minute=activity.total, calls_in_flight=activity.in_flight, halted=self.halting.halted(identity, tool))
         activity.ring[activity.second % 60] += 1
         activity.total += 1
         activity.in_flight += 1
         self._in_flight += 1
         return facts
 
-    def look(self, agent: str) -> Facts:
-        """The facts as a call of this agent would have them now. A question is no call: nothing is counted, no agent is remembered."""
+    def look(self, identity: Identity, tool: str) -> Facts:
+        """The facts as such a call would have them now. A question is no call: nothing is counted, no agent is remembered."""
         now_us = self._now_us()
-        activity = self._agents.get(agent)
+        halted = self.halting.halted(identity, tool)
+        activity = self._agents.get(identity.agent)
         if activity is None:
-            return Facts(now_us=now_us)
+            return Facts(now_us=now_us, halted=halted)
         activity.turn(now_us // 1_000_000)
-        return Facts(now_us=now_us, calls_last_minute=activity.total, calls_in_flight=activity.in_flight)
+        return Facts(now_us=now_us, calls_last_minute=activity.total, calls_in_flight=activity.in_flight, halted=halted)
 
     def leave(self, identity: Identity) -> None:
         """The call is over. MUST be called once for each `enter` that returned."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.call import Identity
 from gateway.canonical import Json
@@ -21,12 +21,12 @@ from gateway.identify.clients import claimed
 from gateway.identify.mint import Wish, draft, sign
 from gateway.identify.token import ascii_bytes, parse
 from gateway.identities.model import SCOPE
-from gateway.pipeline import State
 from gateway.proof import Proof
 from gateway.record import Log
 from gateway.refusals import RefusalSummary
 from gateway.rights import CLIENT_CREDENTIALS, JWT_BEARER, TOKEN_EXCHANGE, Attempt, Form, Right, Rights, declining, missing
 from gateway.secret import Secret
+from gateway.state import State
 from gateway.throttle import Throttle
 from gateway.token_metrics import TokenMetrics
 from gateway.trust import Trust
@@ -79,7 +79,7 @@ class TokenService:
                 missing("grant_type")
             if grant not in GRANTS:
                 raise Declined("unsupported_grant_type", reason=f"grant_type {grant[:80]!a}")
-            state = self.state()
+            state, epoch = self.state(), self.trust.halts.board.epoch  # before anything is proven: a kill in between ends what is issued
             bound_to = ""
             if asked.proof is not None:
                 with declining("invalid_dpop_proof"):
@@ -88,22 +88,25 @@ class TokenService:
             if self._agents.is_over(right.agent.id):
                 raise Declined("slow_down", "Too many tokens of this agent.", retry_after_s=self._agents.wait_s())
             self._agents.count(right.agent.id)
-            return await self._issue(state, attempt, asked.form, right, bound_to)
+            wish = Wish(right.ttl_s, right.user, None, right.parent.run if right.parent else None, bound_to, right.auth, right.parent, epoch)
+            return await self._issue(state, attempt, asked.form, right, wish)
 
-    async def _issue(self, state: State, attempt: Attempt, form: Form, right: Right, bound_to: str) -> Issued:
+    async def _issue(self, state: State, attempt: Attempt, form: Form, right: Right, wish: Wish) -> Issued:
         settings = state.settings
         audience = f"{settings.url}/tools"
         if not {form[name] for name in ("resource", "audience") if name in form} <= {audience, settings.url}:
             raise Declined("invalid_target", reason="resource or audience is not this gateway")
         scopes = attempt.scopes = _scopes(form, right.scopes)
-        wish = Wish(right.ttl_s, right.user, scopes, right.parent.run if right.parent else None, bound_to, right.auth, right.parent)
         with declining("access_denied"):
-            claims = draft(right.agent, wish, issuer=settings.url, audience=audience, now=self.trust.now())
+            claims = draft(right.agent, replace(wish, scopes=scopes), issuer=settings.url, audience=audience, now=self.trust.now())
             token = sign(state.keys, claims)
             raw = ascii_bytes(token)
-            state.identifier.verifier.prove(raw, parse(raw))
+            identity = state.identifier.verifier.prove(raw, parse(raw))
+        halted = self.trust.halts.board.halted(identity, "")
+        if halted:
+            raise Declined("unauthorized_client", f"Halted: {', '.join(halted)}.")
         await self.record(attempt, claims=claims)
-        return Issued(token, claims["exp"] - claims["iat"], scopes, bool(bound_to), right.user is not None or right.parent is not None)
+        return Issued(token, claims["exp"] - claims["iat"], scopes, bool(wish.bound_to), right.user is not None or right.parent is not None)
 
     async def introspect(self, asked: Asked) -> dict[str, Json]:
         """RFC 7662: what a token says, for an agent that is in it. Of all others, and of tokens that do not count, nothing but that."""

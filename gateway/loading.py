@@ -22,8 +22,8 @@ from gateway.identify.federation import Federation
 from gateway.identify.identifier import Identifier
 from gateway.identities import load_identities
 from gateway.inject import Credentials
-from gateway.pipeline import State
 from gateway.shadowing import load_candidate
+from gateway.state import State
 from gateway.tools.catalogue import Catalogue
 from gateway.trust import Trust
 
@@ -61,7 +61,14 @@ def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] 
     if candidate and candidate.bundle:
         parts["candidate"] = candidate.bundle.digest
     entries = settings.limits.token_cache_entries_max
-    verifier = Verifier(identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=entries, revocations=trust.revocations)
+    verifier = Verifier(
+        identities,
+        keys,
+        issuer=settings.url,
+        audience=audience(settings),
+        cache_entries_max=entries,
+        ended=trust.ended,
+    )
     return State(
         settings=settings,
         catalogue=catalogue,

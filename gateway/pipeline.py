@@ -12,15 +12,12 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
 from time import perf_counter
 
-from gateway.authorize import Bundle, decide
+from gateway.authorize import decide
 from gateway.call import (
     Answer,
     Basis,
-    Blob,
     ClientGone,
     CredentialUse,
     Facts,
@@ -34,47 +31,33 @@ from gateway.call import (
     Reply,
     ToolCall,
 )
-from gateway.canonical import Json
-from gateway.config.model import Settings
 from gateway.errors import OutcomeStatus, Refusal, place_of
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
-from gateway.identify import Identifier, SigningKeys
-from gateway.inject import Credentials
+from gateway.leave import Leave
 from gateway.metrics import Metrics
 from gateway.record import Log, Redactor
 from gateway.record.bodies import call_body, result_body
 from gateway.refusals import RefusalSummary
-from gateway.shadowing import Candidate, Shadowing
+from gateway.shadowing import Shadowing
+from gateway.state import State
 from gateway.streaming import RecordedStream
-from gateway.tools.catalogue import Catalogue
 from gateway.verdicts import refusal_of
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """One loaded deployment. Calls in flight keep theirs while the next one goes live. `parts` names what it is made of, for the log, which keeps
-    the settings as `stored`.
-    """
-
-    settings: Settings
-    catalogue: Catalogue
-    identifier: Identifier
-    bundle: Bundle
-    credentials: Credentials
-    keys: SigningKeys
-    digest: str
-    stored: Blob
-    parts: Mapping[str, Json]
-    agents: int
-    candidate: Candidate | None = None
 
 
 class Pipeline:
     """Serves calls with the state in force. `state` is replaced whole by the owner; nothing else here changes."""
 
     def __init__(
-        self, state: State, *, log: Log, redactor: Redactor, upstreams: Upstreams, metrics: Metrics, gatherer: Gatherer, summary: RefusalSummary
+        self,
+        state: State,
+        *,
+        log: Log,
+        redactor: Redactor,
+        upstreams: Upstreams,
+        metrics: Metrics,
+        gatherer: Gatherer,
+        summary: RefusalSummary,
     ) -> None:
         self.state = state
         self.log = log
@@ -82,6 +65,7 @@ class Pipeline:
         self.upstreams = upstreams
         self.metrics = metrics
         self.gatherer = gatherer
+        self.halting = gatherer.halting
         self.summary = summary
         self.shadowing = Shadowing(log, metrics)
 
@@ -125,6 +109,7 @@ class _Journey:
         "facts",
         "identity",
         "invocation",
+        "leave",
         "marks",
         "over",
         "pipeline",
@@ -145,6 +130,7 @@ class _Journey:
         self.invocation: Invocation | None = None
         self.basis: Basis | None = None
         self.credential: CredentialUse | None = None
+        self.leave: Leave | None = None
         self.writing: asyncio.Future[Receipt] | None = None
         self.receipt: Receipt | None = None
         self.sent = False
@@ -154,7 +140,7 @@ class _Journey:
         call, state, pipeline, marks = self.call, self.state, self.pipeline, self.marks
         identity = self.identity = await state.identifier.identify(call.token, call.scheme, call.proof)
         marks.append(perf_counter())
-        facts = self.facts = pipeline.gatherer.enter(identity)
+        facts = self.facts = pipeline.gatherer.enter(identity, call.tool)
         marks.append(perf_counter())
         tool = state.catalogue.tool(call.tool)
         if tool is None:
@@ -170,15 +156,16 @@ class _Journey:
             return await self.refused(refusal_of(verdict))
         await self._record("")
         marks.append(perf_counter())
+        leave = self.leave = pipeline.halting.leave(identity, call.tool)
         grant = state.credentials.inject(verdict, tool.settings)
         self.credential = grant.credential
         marks.append(perf_counter())
         body = call.body if invocation.body is None and call.body.length != 0 else None
         deadline = asyncio.get_running_loop().time() + tool.settings.total_timeout_s
         self.sent = True
-        answer = await pipeline.upstreams.forward(grant, body=body, deadline=deadline)
+        answer = await pipeline.upstreams.forward(grant, body=body, deadline=deadline, leave=leave)
         marks.append(perf_counter())
-        return self._reply(answer)
+        return self._reply(answer, leave)
 
     async def _record(self, code: str) -> Receipt:
         """Make the decision durable. A call given up meanwhile may still be recorded; the log, or `abandoned`, then closes it as not sent."""
@@ -206,17 +193,19 @@ class _Journey:
         tool = self.state.catalogue.tool(self.call.tool)
         return None if tool is None else tool.operation_at(self.call.method, self.call.path)
 
-    def _reply(self, answer: Answer) -> Reply:
+    def _reply(self, answer: Answer, leave: Leave) -> Reply:
         assert self.receipt
         if isinstance(answer.body, bytes):
             self._finish(_status_of(answer), answer, len(answer.body))
             return Reply(answer.status, answer.headers, answer.body, self.receipt)
 
         def ended(bytes_down: int, refusal: Refusal | None, whole: bool) -> None:  # noqa: FBT001 - the shape of Ended
-            status = _status_of(answer) if whole else refusal.outcome if refusal else self._given_up
+            status = _status_of(answer) if whole else refusal.outcome if refusal and refusal.outcome != "refused" else self._given_up
             self._finish(status, answer, bytes_down, refusal=refusal, code="" if whole else "client_gone")
 
-        return Reply(answer.status, answer.headers, RecordedStream(answer.body, ended), self.receipt)
+        stream = RecordedStream(answer.body, ended)
+        leave.stopped_by(lambda: stream.stop(leave.refusal()))
+        return Reply(answer.status, answer.headers, stream, self.receipt)
 
     async def refused(self, refusal: Refusal) -> Refused:
         """End the call with a refusal: by its own record when the caller is known, in the summary when not."""
@@ -287,6 +276,7 @@ class _Journey:
             return
         self.over = True
         metrics = self.pipeline.metrics
+        self.pipeline.halting.release(self.leave)
         self.pipeline.gatherer.leave(self.identity)
         known = self.state.catalogue.tool(self.call.tool) is not None
         operation = self.invocation.operation.name if self.invocation else ""

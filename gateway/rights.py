@@ -13,8 +13,8 @@ from gateway.errors import Problem, Refusal
 from gateway.identify.clients import Client, Clients
 from gateway.identify.token import Parsed, ascii_bytes, parse, refuse
 from gateway.identities.model import Agent
-from gateway.pipeline import State
 from gateway.secret import Secret
+from gateway.state import State
 from gateway.trust import Trust
 
 CLIENT_CREDENTIALS = "client_credentials"

@@ -20,8 +20,20 @@ class RecordedStream(AsyncGenerator[bytes, None]):
         self._chunks = chunks
         self._ended: Ended | None = ended
         self._bytes_down = 0
+        self._reader: asyncio.Task[object] | None = None
+        self._stopped: Refusal | None = None
+
+    def stop(self, refusal: Refusal) -> None:
+        """End it from outside: told at once; whoever waits for its next chunk, or for a client to take the last one, is cancelled."""
+        self._stopped = refusal
+        self._end(refusal, whole=False)
+        if self._reader is not None:
+            self._reader.cancel()
 
     async def asend(self, value: None) -> bytes:
+        if self._stopped is not None:
+            raise self._stopped
+        self._reader = asyncio.current_task()
         try:
             chunk = await self._chunks.asend(value)
         except StopAsyncIteration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -15,13 +14,15 @@ from gateway.identify.federation import KeySources
 from gateway.identify.keysource import Told
 from gateway.identities import Identities
 from gateway.stores.database import FILE, Database
+from gateway.stores.ended import Ended
 from gateway.stores.enrolment import Enrolments
+from gateway.stores.halts import GLASS, HaltStore
 from gateway.stores.once import MemoryOnce, Once, SqliteOnce
 from gateway.stores.revocations import SqliteRevocations
 from gateway.token_metrics import TokenMetrics
 
-FOLLOW_S = 0.05
-"""How often a process looks whether another has written: what one revokes, all refuse within this time."""
+FOLLOW_S = 0.025
+"""How often a process looks whether another has written: what one halts or revokes, all refuse within this time."""
 SPENT_FILE = "proofs.db"
 Clock = Callable[[], float]
 
@@ -29,15 +30,20 @@ Clock = Callable[[], float]
 class Trust:
     """Opened once for a gateway. `now` in seconds since the epoch."""
 
-    def __init__(self, database: Database, spent: Database | None, told: Told, now: Clock = time.time) -> None:
+    def __init__(self, folder: Path, database: Database, spent: Database | None, told: Told, now: Clock = time.time) -> None:
         """`spent` keeps the used proofs where other processes of the same gateway look, too; None when there are none. Raises sqlite3.Error."""
         self.now = now
+        self._glass = folder / GLASS
         self.sources = KeySources(told)
+        self.halts = HaltStore(database, now)
         self.revocations = SqliteRevocations(database, now)
+        self.ended = Ended(self.halts.board, self.revocations)
         self.enrolments = Enrolments(database, now)
         self.once: Once = SqliteOnce(database, now)
         self.proofs = Proofs(now, SqliteOnce(spent, now) if spent else MemoryOnce(now))
+        self.changed: Callable[[], None] = lambda: None
         self._databases = [database, *([spent] if spent else [])]
+        self._learning = asyncio.Lock()
         self._follower: asyncio.Task[None] | None = None
 
     @classmethod
@@ -50,7 +56,7 @@ class Trust:
             opened.append(Database.open(folder))
             if shared:
                 opened.append(Database.open(folder, SPENT_FILE, durable=False))
-            return cls(opened[0], opened[1] if shared else None, told)
+            return cls(folder, opened[0], opened[1] if shared else None, told)
         except Problem as problem:
             for database in opened:
                 database.close()
@@ -62,17 +68,36 @@ class Trust:
             raise Problems([Problem("state_unusable", f"cannot be read: {error}", file=str(folder / FILE), remedy=remedy)]) from error
 
     async def begin(self, identities: Identities) -> None:
-        """Begin to fetch the keys of foreign issuers, and to follow what other processes revoke and enrol."""
+        """Begin to fetch the keys of foreign issuers, and to follow what other processes halt, revoke and enrol. Nothing may be served before."""
         await self.sources.replace(identities.issuers)
+        await self.look(closely=True)
         self._follower = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(FOLLOW_S)
-            with contextlib.suppress(sqlite3.Error):  # what is in memory stays in force; whoever writes hears of it
-                if await self._databases[0].has_changed():
+            await self.look()
+
+    async def look(self, *, closely: bool = False) -> None:
+        """Learn what other processes wrote since the last look, and whether the glass is broken; `changed` is called when something is new.
+
+        While the state cannot be read nothing may go: another process may have been told that something is halted.
+        """
+        board = self.halts.board
+        before = board.trouble, board.glass_broken
+        async with self._learning:
+            try:
+                board.glass_broken = self._glass.exists()
+                new = await self._databases[0].has_changed() or bool(board.trouble) or closely
+                if new:
+                    await self.halts.refresh()
                     await self.revocations.refresh()
                     await self.enrolments.refresh()
+                board.trouble = ""
+            except (OSError, sqlite3.Error) as error:
+                new, board.trouble = False, f"the state cannot be read: {type(error).__name__}: {error}"
+        if new or before != (board.trouble, board.glass_broken):
+            self.changed()
 
     async def close(self) -> None:
         """Stop fetching and following; nothing may be asked of it any more."""

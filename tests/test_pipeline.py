@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "gateway" / "pipeline.py"
 
 DENY_CHECK = """        if not isinstance(verdict, Permit):
-            return await self.refused(_refusal_of(verdict))
+            return await self.refused(refusal_of(verdict))
 """
 INJECT = "grant = state.credentials.inject(verdict, tool.settings)"
 

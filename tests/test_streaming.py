@@ -84,3 +84,32 @@ async def test_an_error_thrown_into_it_cuts_the_stream():
     with pytest.raises(KeyError):
         await stream.athrow(KeyError("x"))
     assert ends == [(2, None, False)]
+
+
+async def test_a_stream_that_is_stopped_while_somebody_waits_for_it_is_told_at_once_and_its_reader_cancelled():
+    source = Source(b"ab", waits=True)
+    stream, ends = recorded(source)
+
+    async def read():
+        return [chunk async for chunk in stream]
+
+    reader = asyncio.create_task(read())
+    while not stream._bytes_down:
+        await asyncio.sleep(0)
+    halted = Refusal("halted")
+    stream.stop(halted)
+    assert ends == [(2, halted, False)]
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    await stream.aclose()
+    assert source.closed
+
+
+async def test_a_stream_that_is_stopped_before_anybody_reads_it_gives_nothing():
+    stream, ends = recorded(Source(b"ab"))
+    halted = Refusal("halted")
+    stream.stop(halted)
+    with pytest.raises(Refusal):
+        await anext(stream)
+    await stream.aclose()
+    assert ends == [(0, halted, False)]

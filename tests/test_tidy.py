@@ -23,13 +23,30 @@ BRANCHES_MAX = 12
 
 # Lower layers know nothing of higher ones. A name is a module or a package directly below gateway/.
 LAYERS: list[tuple[str, set[str]]] = [
-    ("values", {"__init__", "call", "errors", "declined", "canonical", "logmode", "proof", "secret"}),
+    ("values", {"__init__", "call", "errors", "declined", "canonical", "leave", "logmode", "proof", "secret"}),
     ("ground", {"config", "metrics", "token_metrics", "totals", "tools", "identities", "stores", "dial", "fetch"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
-    ("pipeline", {"gather", "refusals", "verdicts", "streaming", "shadowing", "trust", "throttle", "rights", "issuance", "enrolling", "pipeline"}),
+    (
+        "pipeline",
+        {
+            "gather",
+            "halting",
+            "refusals",
+            "state",
+            "verdicts",
+            "streaming",
+            "shadowing",
+            "trust",
+            "throttle",
+            "rights",
+            "issuance",
+            "enrolling",
+            "pipeline",
+        },
+    ),
     ("work", {"work"}),
     ("doors", {"doors"}),
-    ("app", {"anchoring", "watch", "worker", "loading", "announce", "app", "supervisor"}),
+    ("app", {"anchoring", "watch", "worker", "loading", "announce", "orders", "app", "supervisor"}),
     ("cli", {"cli", "__main__"}),
 ]
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}

@@ -69,7 +69,7 @@ def _refusal(bundle: Bundle, basis: Basis, judgement: Judgement, context: dict[s
     detail = stopped_by["detail"]
     if stopped_by["stop"] == "unrepresentable":
         return Deny("unrepresentable", basis, f"Policy cannot express the argument {detail}")
-    return Deny("denied", basis, f"Calls are halted: {detail}")
+    return Deny("halted", basis, f"Calls are halted: {detail}")
 
 
 def _names(invocation: Invocation, identity: Identity) -> tuple[str, str, str]:

@@ -9,10 +9,11 @@ import difflib
 import re
 import secrets
 import shlex
+import sqlite3
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,8 @@ from gateway.identities.model import Credential, EnrolledKeys, FederatedCredenti
 from gateway.identities.table import duration_s
 from gateway.loading import audience
 from gateway.secret import Secret
+from gateway.stores.database import Database
+from gateway.stores.halts import HaltStore
 
 EXPIRES_SOON = timedelta(days=30)
 
@@ -69,11 +72,26 @@ def mint_here(settings: Settings, name: str, wish: Wish) -> Minted:
     if denial is not None:
         raise Problem("agent_revoked", f"the agent {name!r} is revoked: {denial.reason}", file=str(settings.identities / "revoked.toml"))
     keys = SigningKeys.open(settings.keys)
-    token = mint(keys, agent, wish, issuer=settings.url, audience=audience(settings), now=now)
+    token = mint(keys, agent, replace(wish, epoch=_epoch(settings, name)), issuer=settings.url, audience=audience(settings), now=now)
     life = life_s(agent, wish.ttl_s)
     if wish.ttl_s is not None and life < wish.ttl_s:
         print(f"portreeve: it lives {life} s, as long as a token of {name} may", file=sys.stderr)
     return Minted(token, agent, life, int(now) + life, agent.scopes if wish.scopes is None else wish.scopes)
+
+
+def _epoch(settings: Settings, agent: str) -> int:
+    """The epoch that a token belongs to which is issued now. Raises Problem for an agent that is halted."""
+    database = Database.open(settings.state)
+    try:
+        board = HaltStore(database).board
+    except sqlite3.Error as error:
+        raise Problem("state_unusable", f"cannot be read: {error}", file=str(settings.state), remedy="see /readyz of the gateway") from error
+    finally:
+        database.close()
+    halt = board.halts.get(("all", "")) or board.halts.get(("agent", agent))
+    if halt is not None:
+        raise Problem("agent_halted", f"{halt} is halted: {halt.why}", remedy=f"to lift it: portreeve unkill {halt} --why TEXT")
+    return board.epoch
 
 
 def _agent(identities: Identities, name: str, settings: Settings) -> Agent:

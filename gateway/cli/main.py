@@ -16,6 +16,7 @@ from gateway.cli.demo.command import demo
 from gateway.cli.identity import env, headers, identity
 from gateway.cli.identity_add import add
 from gateway.cli.init import init
+from gateway.cli.kill import halts, kill, revoke, unkill
 from gateway.cli.log import app as log
 from gateway.cli.output import print_problems
 from gateway.cli.policy import app as policy
@@ -63,7 +64,7 @@ def _options(
     pass
 
 
-for _command in (demo, init, check, serve, config, env, headers):
+for _command in (demo, init, check, serve, config, env, headers, kill, unkill, halts, revoke):
     app.command()(_command)
 app.command(context_settings=dict(RUN_CONTEXT))(run)
 app.add_typer(policy, name="policy")

@@ -16,14 +16,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.authorize import decide
-from gateway.call import ClientGone, Facts, Permit, Refused
+from gateway.call import ClientGone, Facts, Identity, Permit, Refused
 from gateway.canonical import Json, JsonError, dumps_in_order, loads
 from gateway.config.model import Limits
 from gateway.doors.body import RequestBody
 from gateway.doors.problem import problem
 from gateway.doors.question import MEMBERS, Question, malformed, read_question
 from gateway.errors import REFUSALS, Refusal
-from gateway.pipeline import State
+from gateway.state import State
 
 EVALUATIONS_MAX = 100
 MEMBERS_MAX = 2_000
@@ -31,7 +31,7 @@ BATCH_MEMBERS_MAX = 20_000
 _STOPS: dict[str, bool | None] = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 """What each semantic of a batch ends at."""
 
-Look = Callable[[str], Facts]
+Look = Callable[[Identity, str], Facts]
 Answer = Callable[[Json], Awaitable[Mapping[str, Json]]]
 
 
@@ -125,7 +125,7 @@ def _evaluate(state: State, look: Look, body: Json) -> Mapping[str, Json]:
     if why:
         return _no(state, "denied", REFUSALS["denied"].title, why)
     assert question.invocation is not None
-    verdict = decide(state.bundle, question.invocation, question.identity, look(question.agent))
+    verdict = decide(state.bundle, question.invocation, question.identity, look(question.identity, question.invocation.operation.tool))
     basis = verdict.basis
     because = f"{basis.verdict} because of {', '.join(basis.reasons) or 'no policy'}{''.join(f'; {error}' for error in basis.errors)}"
     if isinstance(verdict, Permit):

@@ -16,8 +16,8 @@ from gateway.canonical import Json, dumps_in_order
 from gateway.doors.presented import proof_of, token_of
 from gateway.doors.problem import problem
 from gateway.errors import Refusal
-from gateway.pipeline import State
 from gateway.secret import Secret
+from gateway.state import State
 
 PATH = "/v1/tools"
 ANSWERS_MAX = 256

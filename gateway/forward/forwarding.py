@@ -16,6 +16,7 @@ from gateway.forward.bulkhead import Bulkhead
 from gateway.forward.exchange import Failed, Incoming, Outgoing, Transport
 from gateway.forward.pool import Origin
 from gateway.forward.retry import RETRY_STATUSES, Budget, Plan, Tried, may_repeat
+from gateway.leave import Leave
 
 _CODES = {
     "unreachable": "upstream_unreachable",
@@ -44,13 +45,14 @@ class Upstream(Protocol):
 class Forwarding:
     """Takes one grant to its answer. `deadline_s` is on the event loop's clock. Used once."""
 
-    __slots__ = ("_attempts", "_deadline_s", "_grant", "_loop", "_outgoing", "_ticket", "_upstream")
+    __slots__ = ("_attempts", "_deadline_s", "_grant", "_leave", "_loop", "_outgoing", "_ticket", "_upstream")
 
-    def __init__(self, upstream: Upstream, grant: Grant, outgoing: Outgoing, deadline_s: float) -> None:
+    def __init__(self, upstream: Upstream, grant: Grant, outgoing: Outgoing, deadline_s: float, leave: Leave) -> None:
         self._upstream = upstream
         self._grant = grant
         self._outgoing = outgoing
         self._deadline_s = deadline_s
+        self._leave = leave
         self._loop = asyncio.get_running_loop()
         self._attempts: list[Attempt] = []
         self._ticket = 0
@@ -59,17 +61,24 @@ class Forwarding:
         """Raises Refusal with the attempts made and the outcome."""
         self._upstream.budget.deposit()
         try:
-            async with asyncio.timeout_at(self._deadline_s):
+            async with asyncio.timeout_at(self._deadline_s) as scope:
+                self._leave.stopped_by(partial(_expire, scope))
                 tried = await self._attempt()
                 if (isinstance(tried, Failed) or tried.status in RETRY_STATUSES) and self._may_repeat(tried):
                     tried = await self._plan().again(tried, self._another, sleep)
         except TimeoutError:
+            if self._leave.is_taken:
+                raise self._stopped() from None
             raise self._refusal(Failed("timeout", "the call's deadline passed", sent=self._outgoing.sent)) from None
-        except Refusal as refusal:  # of the breaker, the bulkhead or the request's body
+        except Refusal as refusal:  # of the breaker, the bulkhead, the request's body or the leave
+            if self._leave.is_taken:
+                raise self._stopped() from None
             refusal.attempts = tuple(self._attempts)
             if self._outgoing.sent:
                 refusal.outcome = self._outcome("error")
             raise
+        finally:
+            self._leave.stopped_by(None)
         if isinstance(tried, Failed):
             raise self._refusal(tried) from None
         return await self._answer(tried)
@@ -118,6 +127,7 @@ class Forwarding:
     async def _send(self) -> Incoming:
         """One exchange; once more at once when a kept connection had been closed by its peer, which says nothing about its health."""
         outgoing, transport = self._outgoing, self._upstream.transport
+        self._leave.check()
         if self._loop.time() >= self._deadline_s:
             raise Failed("timeout", "the deadline passed before it was sent", sent=False)
         try:
@@ -125,6 +135,7 @@ class Forwarding:
         except Failed as failed:
             if not failed.stale or outgoing.body_started or (failed.sent and not outgoing.repeatable):
                 raise
+        self._leave.check()
         return await transport.send(outgoing)
 
     def _may_repeat(self, tried: Tried) -> bool:
@@ -164,6 +175,19 @@ class Forwarding:
             attempts=tuple(self._attempts),
         )
 
+    def _stopped(self) -> Refusal:
+        """The leave was taken back. What was sent before that may have been done."""
+        refusal = self._leave.refusal()
+        refusal.attempts = tuple(self._attempts)
+        refusal.outcome = self._outcome("cancelled") if self._outgoing.sent else "refused"
+        return refusal
+
     def _outcome(self, of_read: OutcomeStatus) -> OutcomeStatus:
         """What became of a request that was sent: of a read we know all that matters, of a write nothing."""
         return of_read if self._grant.permit.invocation.operation.effect == "read" else "unknown"
+
+
+def _expire(scope: asyncio.Timeout) -> None:
+    """End the scope now, unless it has ended already."""
+    if not scope.expired():
+        scope.reschedule(0)

@@ -17,6 +17,7 @@ from gateway.forward.forwarding import Forwarding, Sleep
 from gateway.forward.pool import Origin
 from gateway.forward.request import outgoing
 from gateway.forward.retry import Budget
+from gateway.leave import Leave
 
 _RELOADED_RETRY_AFTER_S = 1
 
@@ -59,16 +60,17 @@ class Upstreams:
             upstreams._upstreams[name] = Upstream(tool, on_echo, on_change)
         return upstreams
 
-    async def forward(self, grant: Grant, *, body: Body | None = None, deadline: float) -> Answer:
+    async def forward(self, grant: Grant, *, body: Body | None = None, deadline: float, leave: Leave | None = None) -> Answer:
         """Send the grant's request and bring its answer. `body` is the request body to stream when the grant has none.
 
         `deadline` is in seconds of the event loop's clock: for everything up to the answer's head, and all of a short answer. Raises Refusal
-        (upstream_*, circuit_open, overloaded) with the attempts made and what is known of the outcome, and whatever `body` raises.
+        (upstream_*, circuit_open, overloaded) with the attempts made and what is known of the outcome, and whatever `body` raises. When `leave`
+        is taken back before that, nothing more is sent and its refusal is raised; without one it never is.
         """
         upstream = self._upstreams.get(grant.tool)
         if upstream is None or (grant.scheme, grant.host, grant.port) != (upstream.origin.scheme, upstream.origin.host, upstream.origin.port):
             raise Refusal("overloaded", reason="the tool's settings changed while the call was on its way", retry_after_s=_RELOADED_RETRY_AFTER_S)
-        return await Forwarding(upstream, grant, outgoing(grant, body), deadline).run(self._sleep)
+        return await Forwarding(upstream, grant, outgoing(grant, body), deadline, leave or Leave()).run(self._sleep)
 
     async def replace(self, tools: Mapping[str, ToolSettings]) -> None:
         """Put other settings in force. A tool whose settings are the same keeps its connections and its breaker; the others' drain."""

@@ -63,7 +63,7 @@ class Identifier:
             refuse(why)
         if agent.pop == "required":
             refuse(f"the agent {agent.id} needs tokens that are bound to a key")
-        identity = _identity_of(agent, vouched, raw)
+        identity = _identity_of(agent, vouched, raw, self.verifier.board.epoch_at(_issued_at(vouched)))
         self.verifier.check_denials(identity.token_id, identity.key_id, (agent.id,))
         self.verifier.check_revocations(identity)
         until = float(identity.expires_at if agent.expires_at is None else min(identity.expires_at, agent.expires_at))
@@ -71,7 +71,7 @@ class Identifier:
         return identity
 
 
-def _identity_of(agent: Agent, vouched: Vouched, raw: bytes) -> Identity:
+def _identity_of(agent: Agent, vouched: Vouched, raw: bytes, epoch: int) -> Identity:
     """The agent as its platform vouches for it. A token without a name of its own is called by its hash."""
     proven = vouched.proven
     named = proven.token_id if TOKEN_ID.fullmatch(proven.token_id) else hashlib.sha256(raw).hexdigest()
@@ -84,4 +84,11 @@ def _identity_of(agent: Agent, vouched: Vouched, raw: bytes) -> Identity:
         audience=vouched.issuer.audience,
         expires_at=proven.expires_at,
         scopes=agent.scopes,
+        epoch=epoch,
     )
+
+
+def _issued_at(vouched: Vouched) -> int:
+    """When the platform issued it: never later than it says, so that a kill ends tokens that do not say when they are from."""
+    issued_at = vouched.proven.claims.get("iat")
+    return issued_at if type(issued_at) is int else vouched.proven.expires_at - vouched.issuer.max_ttl_s

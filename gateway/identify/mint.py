@@ -27,7 +27,8 @@ class Wish:
     """What is asked of a token. None: as much as the agent's file allows (`ttl_s`, `scopes`), or nothing (`user`, `run`).
 
     `bound_to` is the thumbprint of the key that it shall be bound to. `auth` says how the agent proved itself. With `parent` it is a delegated
-    token: whose the parent is, acted on by the agent, after all who acted before.
+    token: whose the parent is, acted on by the agent, after all who acted before. `epoch` is the gateway's when the token was asked for: what is
+    stopped from then on stops it, too.
     """
 
     ttl_s: int | None = None
@@ -37,6 +38,7 @@ class Wish:
     bound_to: str = ""
     auth: str = "local"
     parent: Identity | None = None
+    epoch: int = 0
 
 
 def mint(keys: SigningKeys, agent: Agent, wish: Wish = Wish(), *, issuer: str, audience: str, now: float) -> Secret:
@@ -65,7 +67,7 @@ def draft(agent: Agent, wish: Wish, *, issuer: str, audience: str, now: float) -
         claims["scope"] = " ".join(scopes)
     if wish.user is not None:
         claims["act"] = {"sub": f"agent:{agent.id}"}
-    own: dict[str, Json] = {"auth": wish.auth, "epoch": 0}
+    own: dict[str, Json] = {"auth": wish.auth, "epoch": wish.epoch}
     if wish.run is not None:
         own["run"] = wish.run
     if wish.parent is not None:

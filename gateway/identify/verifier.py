@@ -21,7 +21,9 @@ from gateway.identify.token import OWN, Parsed, admit, ascii_bytes, parse, refus
 from gateway.identities.issuer import TTL_S_MAX
 from gateway.identities.model import Agent, Identities
 from gateway.secret import Secret
-from gateway.stores.revocations import MemoryRevocations, Revocations
+from gateway.stores.ended import Ended
+from gateway.stores.halts import HaltBoard
+from gateway.stores.revocations import MemoryRevocations
 
 CLOCK_SKEW_S = 5
 """How far ahead the clock of a machine that mints may be. Never added to a token's life."""
@@ -43,7 +45,7 @@ class Verifier:
         issuer: str,
         now: Callable[[], float] = time.time,
         cache_entries_max: int = 10_000,
-        revocations: Revocations | None = None,
+        ended: Ended | None = None,
     ) -> None:
         self.identities = identities
         self._keys = keys
@@ -51,7 +53,8 @@ class Verifier:
         self._issuer = issuer
         self._now = now
         self._entries_max = cache_entries_max
-        self._revocations = revocations or MemoryRevocations()
+        self._ended = ended or Ended(HaltBoard(), MemoryRevocations())
+        self.board = self._ended.board
         self._verified: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
 
     def verify(self, token: Secret | None) -> Identity:
@@ -93,10 +96,26 @@ class Verifier:
             self._verified.popitem(last=False)
 
     def check_revocations(self, identity: Identity) -> None:
-        """Raises Refusal("invalid_token") when the token or one that it came from was revoked since it was issued."""
-        for name in (identity.token_id, *identity.ancestors):
-            if self._revocations.is_revoked(name):
-                refuse("the token, or one that it was exchanged from, was revoked")
+        """Raises Refusal: "invalid_token" when the token or one that it came from no longer counts, "state_unavailable" when nobody can tell.
+
+        A dead token of a halted agent passes: its call is denied as halted, with a record of its own, and gets no leave (see halting.py).
+        """
+        self.board.check_readable()
+        why = self._ended.why(identity)
+        if why and not self.board.halted(identity, ""):
+            refuse(why)
+
+    def against(self, identity: Identity) -> str:
+        """Why a token that verified once would not be taken now; empty when it would. Expiry is not looked at: a call may outlive its token."""
+        revoked, now = self.identities.revoked, self._now()
+        denial = revoked.denies("jti", identity.token_id, now) or revoked.denies("kid", identity.key_id, now)
+        if denial is not None:
+            return f"the {denial.kind} is revoked: {denial.reason}"
+        for agent in (identity.agent, *identity.actors):
+            why = self.standing(agent, for_user=identity.user is not None)
+            if why:
+                return why
+        return self._ended.why(identity)
 
     def standing(self, agent: str, *, for_user: bool = False) -> str:
         """Why no token of this agent would be taken now, whatever else it says; empty when one could be. For questions about an agent."""

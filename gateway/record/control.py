@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 from gateway.call import Receipt
@@ -24,14 +24,14 @@ from gateway.record.remote import reach_log
 SOCKET = "control"
 LINE_BYTES_MAX = 65_536
 TIMEOUT_S = 30.0
-KINDS = frozenset({"erase", "prune"})
+KINDS = frozenset({"erase", "kill", "prune", "revoke", "signing_key"})
 """What a command may have written. Everything else is said by the gateway itself."""
 
 
 class Control:
     """Answers commands for as long as the log is open. `noticed` is called before a record is written, with its kind."""
 
-    def __init__(self, log: Log, noticed: Callable[[str], None]) -> None:
+    def __init__(self, log: Log, noticed: Callable[[str], Awaitable[None]]) -> None:
         self._log = log
         self._noticed = noticed
         self._server: asyncio.Server | None = None
@@ -72,7 +72,7 @@ class Control:
             kind, body = asked["append"], asked["body"]
             if kind not in KINDS or not isinstance(body, dict):
                 return {"error": f"a command cannot write a record of the kind {str(kind)[:32]!r}"}
-            self._noticed(kind)
+            await self._noticed(kind)
             receipt = await self._log.append(kind, {**body, "by": f"uid:{uid}"})
         except (JsonError, KeyError, TypeError, ValueError):
             return {"error": "this is no request"}

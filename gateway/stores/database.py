@@ -20,7 +20,9 @@ Result = TypeVar("Result")
 class Database:
     """One file, one connection, one thread. Another process (a command) may write to the same file."""
 
-    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._path = path
+        self._inode = path.stat().st_ino
         self._connection = connection
         self._thread = thread
         self._version = 0
@@ -43,7 +45,7 @@ class Database:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             remedy = "let the gateway's account write there; a damaged file is replaced by removing it, and then nothing that was revoked is known"
             raise Problem("state_unusable", f"the state cannot be kept here: {why}", file=str(path), key="gateway.state", remedy=remedy) from error
-        return cls(connection, ThreadPoolExecutor(1, thread_name_prefix="state"))
+        return cls(path, connection, ThreadPoolExecutor(1, thread_name_prefix="state"))
 
     def now(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do the work as one transaction, here and now. For commands and for the start, before anything is served."""
@@ -56,12 +58,14 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.now, work)
 
     async def has_changed(self) -> bool:
-        """Whether another process has written since this was asked last. Raises sqlite3.Error."""
+        """Whether another process has written since this was asked last. Raises sqlite3.Error, and OSError when the file is gone."""
         version = await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
         changed, self._version = version != self._version, version
         return changed
 
     def _look(self) -> int:
+        if self._path.stat().st_ino != self._inode:  # what others write to the new file would never be seen here
+            raise sqlite3.OperationalError("the file was replaced")
         found: int = self._connection.execute("pragma data_version").fetchone()[0]
         return found
 

@@ -62,17 +62,22 @@ class SqliteRevocations:
         return self._memory.is_revoked(token_id)
 
     async def revoke(self, token_id: str, until: int) -> None:
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "insert into revoked_token values (?, ?) on conflict (id) do update set until = max(until, excluded.until)", (token_id, until)
-            )
-            connection.execute("delete from revoked_token where until <= ?", (int(self._now()),))
-
         try:
-            await self._database.run(write)
+            await self._database.run(lambda connection: self._keep(connection, token_id, until))
         except sqlite3.Error as error:
             raise Refusal("log_unavailable", "The revocation cannot be kept", reason=f"the state database failed: {type(error).__name__}") from error
         self._memory.remember(token_id, until)
+
+    def revoke_now(self, token_id: str, until: int) -> None:
+        """The same for a command: blocking. Raises sqlite3.Error; then nothing was revoked."""
+        self._database.now(lambda connection: self._keep(connection, token_id, until))
+        self._memory.remember(token_id, until)
+
+    def _keep(self, connection: sqlite3.Connection, token_id: str, until: int) -> None:
+        connection.execute(
+            "insert into revoked_token values (?, ?) on conflict (id) do update set until = max(until, excluded.until)", (token_id, until)
+        )
+        connection.execute("delete from revoked_token where until <= ?", (int(self._now()),))
 
     async def refresh(self) -> None:
         """Learn what other processes revoked. Raises sqlite3.Error."""

@@ -84,7 +84,7 @@ def test_arguments_that_break_the_contract_get_no_further_even_if_nobody_checked
 def test_a_halted_agent_is_denied_whatever_policy_says():
     found = ask(quick(PERMIT_ALL), "tickets/list_tickets", facts=Facts(NOW_US, halted=("agent support-bot",)))
     assert isinstance(found, Deny)
-    assert (found.code, found.basis.reasons) == ("denied", ("gateway:halted",))
+    assert (found.code, found.basis.reasons) == ("halted", ("gateway:halted",))
     assert "support-bot" in found.message
 
 

@@ -10,7 +10,11 @@ from gateway.record import Control, LogReader, NoteSigner, append_record, open_l
 from tests.record.world import opened, plain, settings, verified
 
 
-async def running(log, folder, noticed=lambda _: None):
+async def unmoved(_kind):
+    pass
+
+
+async def running(log, folder, noticed=unmoved):
     control = Control(log, noticed)
     await control.open(folder)
     return control
@@ -23,7 +27,11 @@ def kinds(tmp_path):
 async def test_a_running_log_writes_what_a_command_asks_for_and_says_who_asked(tmp_path):
     noticed = []
     async with opened(tmp_path) as log:
-        control = await running(log, tmp_path / "log", noticed.append)
+
+        async def note(kind):
+            noticed.append(kind)
+
+        control = await running(log, tmp_path / "log", note)
         receipt = await asyncio.to_thread(append_record, settings(tmp_path), tmp_path / "keys", "erase", {"subject": "user:a", "by": "somebody else"})
         await control.close()
         record = LogReader(tmp_path / "log").find(receipt.n)
@@ -85,7 +93,7 @@ async def test_nothing_else_can_be_written_through_it(tmp_path, line):
 async def test_nobody_but_the_gateway_s_own_user_is_answered(tmp_path):
     async with opened(tmp_path) as log:
         size = log.size
-        found = await Control(log, lambda _: None)._answer(b'{"append":"erase","body":{}}', os.geteuid() + 1)
+        found = await Control(log, unmoved)._answer(b'{"append":"erase","body":{}}', os.geteuid() + 1)
         assert found == {"error": "only the gateway's own user may do this"}
         assert log.size == size
 

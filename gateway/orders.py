@@ -1,0 +1,80 @@
+"""What a running gateway does when an operator, or another process of the same gateway, changes what may go: commands, the broken glass, reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from gateway.call import Receipt
+from gateway.canonical import Json
+from gateway.errors import Refusal
+from gateway.identities.narrowing import is_narrower, rights_of
+from gateway.pipeline import Pipeline
+from gateway.state import State
+from gateway.stores.halts import GLASS
+from gateway.trust import Trust
+
+
+class Orders:
+    """Puts changes in force at once. `speaks`: of several workers one writes the records of what all of them see."""
+
+    def __init__(self, trust: Trust, pipeline: Pipeline, report: Callable[[str], None], *, speaks: bool) -> None:
+        self._trust = trust
+        self._pipeline = pipeline
+        self._report = report
+        self._speaks = speaks
+        self._glass_broken = False
+        self._trouble = ""
+        self._writing: set[asyncio.Future[Receipt]] = set()
+        trust.changed = self.changed
+        self.changed()
+
+    async def noticed(self, kind: str) -> None:
+        """A command has changed the state and wants it recorded: it is in force here before the record is written and the command is answered."""
+        if kind in {"kill", "revoke", "signing_key"}:
+            await self._trust.look(closely=True)
+        else:
+            self._pipeline.redactor.look()
+
+    def changed(self) -> None:
+        """Stop what may not go any more, and say so."""
+        board = self._trust.halts.board
+        stopped = self._pipeline.halting.sweep(self._pipeline.state.identifier.verifier.against)
+        if stopped:
+            self._report(f"stopped {stopped} calls on their way")
+        if board.trouble != self._trouble:
+            self._trouble = board.trouble
+            self._report(f"no call is served: {board.trouble}" if board.trouble else "the state can be read again; calls are served")
+        if board.glass_broken != self._glass_broken:
+            self._glass_broken = board.glass_broken
+            self._report(f"the file {GLASS} {'halts every call' if board.glass_broken else 'is gone'}")
+            if self._speaks:
+                self._record("kill", {"what": "all", "on": board.glass_broken, "why": f"the file {GLASS}", "by": "file"})
+
+    async def narrow(self, state: State) -> None:
+        """Before a state goes into force: end the tokens of agents that may have less in it than before. Raises Refusal; then nothing was ended."""
+        rights = {name: rights_of(agent) for name, agent in state.identifier.identities.agents.items()}
+        try:
+            narrowed = await self._trust.halts.note_rights(rights, is_narrower)
+        except sqlite3.Error as error:
+            raise Refusal("state_unavailable", reason=f"the tokens of changed agents cannot be ended: {type(error).__name__}") from error
+        for agent in narrowed:
+            self._report(f"ended the tokens of {agent}: it may have less than before")
+            self._record("revoke", {"what": f"agent {agent}", "why": "its file allows less than before", "by": "files"})
+
+    def _record(self, kind: str, body: Mapping[str, Json]) -> None:
+        written = self._pipeline.log.append(kind, body)
+        self._writing.add(written)
+        written.add_done_callback(self._written)
+
+    def _written(self, written: asyncio.Future[Receipt]) -> None:
+        self._writing.discard(written)
+        if not written.cancelled() and written.exception() is not None:
+            self._report(f"a record could not be written: {written.exception()}")
+
+    def readiness(self) -> Mapping[str, Json]:
+        """What is halted, for `/readyz`. A halt is an order that is kept, so the gateway is ready all the same."""
+        board = self._trust.halts.board
+        halts = [{"what": str(halt), "since": int(halt.since), "why": halt.why} for halt in board.halts.values()]
+        return {"halts": [*halts, *([{"what": "all", "since": None, "why": f"the file {GLASS}"}] if board.glass_broken else [])]}
