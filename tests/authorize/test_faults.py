@@ -31,7 +31,10 @@ def test_an_argument_that_some_operations_lack_is_one_problem_that_names_them(tm
 def test_an_optional_argument_that_nobody_asked_for_is_told_how_to_ask(tmp_path):
     found = told(tmp_path, 'permit (principal, action == Action::"tickets/list_tickets", resource) when { context.input.status == "x" };')
     assert [(m, r) for *_, m, r in found] == [
-        ("context.input.status may be absent for tickets/list_tickets", "ask first: context.input has status && ...")
+        (
+            "context.input.status may be absent for tickets/list_tickets",
+            "ask first: context.input has status && ...; tickets.yaml declares the arguments of tickets/list_tickets",
+        )
     ]
     found = told(tmp_path, 'permit (principal, action in Action::"read", resource) when { principal.env == "prod" };')
     assert [(m, r) for *_, m, r in found] == [("env of Agent may be absent", "ask first: principal has env && ...")]

@@ -35,7 +35,7 @@ MISTAKES = {
         """policies/70-new.cedar:3:26: x: context.input.amout does not exist for any action of this policy  [unknown_argument]
      3 | when { context.input has amout && context.input.amout.greaterThan(decimal("5.00")) };
        |                          ^
-       = did you mean 'amount'?
+       = did you mean 'amount'?; tickets.openapi.yaml declares the arguments of tickets/create_refund
 """,
     ),
     "an argument of another type": (
@@ -43,7 +43,7 @@ MISTAKES = {
         """policies/70-new.cedar:3:31: unexpected type: expected Long, not decimal  [policy_invalid]
      3 | when { context.input.amount > 50 };
        |                               ^
-       = a number of a contract is a decimal: write decimal("50.00"), and compare with lessThan, lessThanOrEqual, greaterThan, greaterThanOrEqual
+       = a number of a contract is a decimal: write decimal("50.00"), and compare with lessThan, lessThanOrEqual, greaterThan, greaterThanOrEqual; tickets.openapi.yaml declares the arguments of tickets/create_refund
 """,
     ),
     "a missing @id": (
@@ -75,7 +75,7 @@ MISTAKES = {
         """policies/70-new.cedar:3:22: context.input.priority may be absent for tickets/create_ticket  [policy_invalid]
      3 | when { context.input.priority == "high" };
        |                      ^
-       = ask first: context.input has priority && ...
+       = ask first: context.input has priority && ...; tickets.openapi.yaml declares the arguments of tickets/create_ticket
 """,
     ),
     "a misspelt keyword": (

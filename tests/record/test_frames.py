@@ -74,7 +74,7 @@ def test_a_length_beyond_the_limit_is_refused_before_it_is_waited_for():
         struct.pack(">HBIB", 1, 0, 65_536, 0) + b"x" * 65_536,
         struct.pack(">HBIB", 1, 0, 0, 65),
         struct.pack(">HBIB", 1, 0, 0, 0) + b"more",
-        struct.pack(">HBIBBHI", 1, 0, 0, 1, 2, 0, 0),  # a side object of no known kind
+        struct.pack(">HBIBBHI", 1, 0, 0, 1, 3, 0, 0),  # a side object of no known kind
         struct.pack(">HBIBBHI", 1, 0, 0, 1, 1, 300, 0) + b"n" * 300,
     ],
 )
