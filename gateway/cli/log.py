@@ -25,6 +25,7 @@ from gateway.cli.log_place import (
 )
 from gateway.cli.log_prove import check_proof_file, check_receipt, consistency, prove
 from gateway.cli.log_query import index, open_calls, query
+from gateway.cli.log_recover import recover
 from gateway.cli.log_replay import replay
 from gateway.cli.log_standing import standing_of
 from gateway.cli.log_tail import tail
@@ -37,7 +38,7 @@ from gateway.errors import Problem
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
 
-for _command in (verify, replay, writer, prove, check_receipt, consistency, erase, archive, prune):
+for _command in (verify, replay, writer, prove, check_receipt, consistency, erase, archive, prune, recover):
     app.command()(_command)
 app.command()(tail)
 app.command()(query)

@@ -22,7 +22,7 @@ from gateway.record.log import OUTCOMES
 from gateway.record.payload import row_of
 from gateway.record.recovery import closes_calls, opens_call
 
-OWN_KINDS = frozenset({"log.open", "log.close", "seg.open", "recover", "worker.open", "worker.close"})
+OWN_KINDS = frozenset({"log.open", "log.close", "seg.open", "recover", "worker.open", "worker.close", "gap", "key.rotate"})
 """What only the writer itself may say."""
 NOT_A_WORKERS = HEAD_MEMBERS - {"k"} | {"w"}
 STAMP = b',"w":%d}'

@@ -23,13 +23,16 @@ LOADS = frozenset({"policy.load", "contract.load"})
 
 
 class Content:
-    """Checks records in order. `open_calls`, which it changes, have no outcome so far; `seen` are the objects found whole, each read once."""
+    """Checks records in order. `open_calls`, which it changes, have no outcome so far; `seen` are the objects found whole, each read once;
+    `gaps` the records that tell of an accepted loss.
+    """
 
     def __init__(self, folder: LogFolder, open_calls: set[int]) -> None:
         self._folder = folder
         self._open_calls = open_calls
         self._named: list[Json] = []
         self.seen: set[str] = set()
+        self.gaps: list[int] = []
 
     def check(self, n: int, members: Mapping[str, Json]) -> None:
         """A record that does not begin a segment. Raises BrokenLine, ObjectMissing."""
@@ -45,6 +48,8 @@ class Content:
             raise BrokenLine("it may only begin a segment")
         if kind in LOADS:
             self._check_objects(members)
+        elif kind == "gap":
+            self.gaps.append(n)
         self._open_calls.difference_update(closes_calls(kind, members))
 
     def check_head(self, members: Mapping[str, Json], before: Frontier, origin: str) -> None:

@@ -1,7 +1,7 @@
 """The log's folder: what its files are called, and how a file or a name in it becomes durable.
 
 origin | lock | log/<first n, 20 digits>.jsonl, .jsonl.zst or .leaves | checkpoints | checkpoint | objects/ab/<sha256>.zst | payload/<first n>.seal |
-keys.db | hold | control | torn/ | reserve | idx/ | anchors/
+keys.db | hold | control | gap | torn/ | reserve | idx/ | anchors/
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class LogFolder:
         self.payload = path / "payload"
         self.keys = path / KEYS_FILE
         self.hold = path / "hold"
+        self.gap = path / "gap"
         self.torn = path / "torn"
         self.reserve = path / "reserve"
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.call import Blob, Receipt
-from gateway.canonical import Json, JsonError
+from gateway.canonical import Json, JsonError, loads
 from gateway.config.model import LogSettings
 from gateway.errors import Problem, Refusal
 from gateway.record.disk import Disk, SystemDisk
 from gateway.record.entry import Answered, Entry, State
-from gateway.record.folder import LogFolder
+from gateway.record.folder import LogFolder, sync_folder
 from gateway.record.line import FORMAT, LineTooLong, rest_of
 from gateway.record.notary import Notary
 from gateway.record.recovery import closes_calls, opens_call, recover
@@ -66,14 +66,20 @@ def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk
     try:
         if standing is None:
             answer = writer.begin("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
-        elif standing.open_calls or standing.torn:
-            answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
+        else:
+            if folder.gap.exists():  # a loss was accepted: it is told before anything else is
+                answer = writer.begin("gap", loads(folder.gap.read_bytes()))
+            if (standing.open_calls or standing.torn) and not isinstance(answer, Refusal):
+                answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
     except BaseException:
         writer.close()
         raise
     if isinstance(answer, Refusal):
         writer.close()
         raise Problem("log_full", f"the log cannot be begun: {answer.reason}", file=str(settings.folder), remedy="free space on its disk")
+    if folder.gap.exists():
+        folder.gap.unlink()
+        sync_folder(folder.path)
     return writer
 
 

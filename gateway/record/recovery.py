@@ -20,7 +20,7 @@ from gateway.record.notary import newest_checkpoint
 from gateway.record.note import BadNote, Checkpoint, NoteKey
 from gateway.record.tree import Frontier, leaf_hash
 
-RESTORE = "restore the log's folder from backup, or move it away and start a new log with a new origin"
+RESTORE = "restore the log's folder from backup; `portreeve log recover` tells what is lost, and goes on without it if told to"
 
 
 @dataclass(slots=True)

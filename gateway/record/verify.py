@@ -134,8 +134,16 @@ class _Look:
         flaw = of_pruned(self.folder, begun, past) if begins and (past or not asked) else None
         if pin is not None and (pinned is None or latest.size >= pinned.size):
             replace_file(pin, latest.note, durable=True)
+        self._tell_gaps(flaw)
         if flaw is not None:
             raise flaw
+
+    def _tell_gaps(self, flaw: Flaw | None) -> None:
+        """Raises Flaw when the log tells of an accepted loss; what else is to be told goes along."""
+        gaps = self.tally.plus(self.walk.tally()).gaps if self.walk else ()
+        if gaps:
+            before = f"{flaw.message}; and " if flaw else ""
+            raise Flaw(INCOMPLETE, f"{before}records were lost, and the loss accepted: see record {gaps[0]}; all that is left is as it was written")
 
     def _trust(self) -> Trust:
         try:

@@ -66,6 +66,7 @@ class Tally:
     decisions: int = 0
     last: bytes = b""
     seen: frozenset[str] = frozenset()
+    gaps: tuple[int, ...] = ()
 
     @property
     def newest_t(self) -> int | None:
@@ -82,6 +83,7 @@ class Tally:
             self.decisions + later.decisions,
             later.last or self.last,
             self.seen | later.seen,
+            self.gaps + later.gaps,
         )
 
 
@@ -111,6 +113,7 @@ class Walk:
             self._decisions,
             self._last,
             frozenset(self._content.seen),
+            tuple(self._content.gaps),
         )
 
     def segment(self, first: int, path: Path, *, last: bool) -> None:

@@ -142,6 +142,8 @@ LIES = {
     "the log's end": b',"k":"log.close"}',
     "a segment's head": b',"k":"seg.open","size":0}',
     "a recovery": b',"k":"recover","status":"unknown","calls":[1],"torn":[]}',
+    "an accepted loss": b',"k":"gap","size":1}',
+    "a key to trust": b',"k":"key.rotate","new":"k"}',
     "another worker": b',"k":"worker.open","uid":0}',
     "the outcome of a call that it did not make": b',"k":"result","call":1,"status":"ok"}',
     "a list": b',"k":"call"]',
