@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.config.model import PeerSettings, Settings, WitnessSettings
@@ -66,7 +66,11 @@ class Cosigned:
 
 def open_prover(settings: Settings, pause: Callable[[int], None]) -> Prover:
     """Proofs of the deployment's own log. Raises OSError, BadNote and Problem when it or its public key cannot be read."""
-    return Prover(LogReader(settings.log.folder), parse_keys((settings.keys / PUBLIC_FILE).read_text()), pause=pause)
+
+    def keys() -> Sequence[NoteKey]:
+        return parse_keys((settings.keys / PUBLIC_FILE).read_text())
+
+    return Prover(LogReader(settings.log.folder), keys(), pause=pause, fresh=keys)
 
 
 async def submit(fetcher: Fetcher, prover: Prover, anchors: Anchors, witness: WitnessSettings) -> Cosigned:

@@ -80,7 +80,7 @@ class Gateway:
         self._admin: Server | None = None
         self._teller: asyncio.Server | None = None
         self._orders = Orders(trust, pipeline, report, speaks=share is None or share.number == 0)
-        self._control = Control(pipeline.log, self._orders.noticed)
+        self._control = Control(pipeline.log, settings.keys, self._orders.noticed)
         self._audit = Audit(lambda: open_prover(settings, Rest()), allowed_hosts(settings.admin))
         self._anchoring = Anchoring(settings, pipeline.log, pipeline.metrics, report)
         self._watcher: asyncio.Task[None] | None = None

@@ -10,6 +10,7 @@ import typer
 from gateway.cli.log_archive import archive, prune
 from gateway.cli.log_erase import erase
 from gateway.cli.log_export import export
+from gateway.cli.log_keys import app as keys
 from gateway.cli.log_place import (
     KEY,
     TAMPERED,
@@ -47,6 +48,7 @@ app.command()(export)
 app.command("open")(open_calls)
 app.command("check-proof")(check_proof_file)
 app.add_typer(index, name="index")
+app.add_typer(keys, name="keys")
 app.add_typer(witness, name="witness")
 
 

@@ -17,7 +17,7 @@ from gateway.config.load import load
 from gateway.errors import Problem
 from gateway.record import NoteSigner
 from gateway.record.disk import SystemDisk
-from gateway.record.log import open_writer
+from gateway.record.opening import open_writer
 from gateway.record.service import WriterService, listen_at
 from gateway.supervisor import EXIT_LOG_FAILED
 

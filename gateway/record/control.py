@@ -18,8 +18,10 @@ from gateway.call import Receipt
 from gateway.canonical import Json, JsonError, dumps, loads
 from gateway.config.model import LogSettings
 from gateway.errors import Problem, Refusal
-from gateway.record.log import Log
+from gateway.record.log import Log, open_log
+from gateway.record.note import NoteKey
 from gateway.record.remote import reach_log
+from gateway.record.signer import NoteSigner, make_next
 
 SOCKET = "control"
 LINE_BYTES_MAX = 65_536
@@ -31,8 +33,9 @@ KINDS = frozenset({"erase", "kill", "prune", "revoke", "signing_key"})
 class Control:
     """Answers commands for as long as the log is open. `noticed` is called before a record is written, with its kind."""
 
-    def __init__(self, log: Log, noticed: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, log: Log, keys: Path, noticed: Callable[[str], Awaitable[None]]) -> None:
         self._log = log
+        self._keys = keys
         self._noticed = noticed
         self._server: asyncio.Server | None = None
         self._path = Path()
@@ -69,6 +72,8 @@ class Control:
             return {"error": "only the gateway's own user may do this"}
         try:
             asked = loads(line)
+            if "rotate" in asked:
+                return await self._rotate(asked["rotate"], uid)
             kind, body = asked["append"], asked["body"]
             if kind not in KINDS or not isinstance(body, dict):
                 return {"error": f"a command cannot write a record of the kind {str(kind)[:32]!r}"}
@@ -79,6 +84,43 @@ class Control:
         except Refusal as refusal:
             return {"error": refusal.reason}
         return {"n": receipt.n, "leaf": receipt.leaf}
+
+    async def _rotate(self, asked: Json, uid: int) -> dict[str, Json]:
+        keep = asked["keeps"] is True
+        signer = NoteSigner.open(self._keys)
+        if str(signer.key(self._log.origin)) != asked["old"] or str(signer.next_key(self._log.origin)) != asked["new"]:
+            return {"error": "these are not the keys in its folder of keys"}
+        body = {"old": str(asked["old"]), "new": str(asked["new"]), "keeps": keep, "why": str(asked["why"]), "by": f"uid:{uid}"}
+        receipt = await self._log.append("key.rotate", body, renews="keep" if keep else "destroy")
+        return {"n": receipt.n, "leaf": receipt.leaf}
+
+
+def rotate_key(settings: LogSettings, keys: Path, why: str, *, keep: bool) -> tuple[Receipt, NoteKey]:
+    """Let a new key sign the log: in the running gateway, or in this process when none runs. Raises Problem, OSError.
+
+    With a writer process of its own the log is rotated while that is stopped: only the process that writes can.
+    """
+    signer = NoteSigner.open(keys)
+    fresh = make_next(keys, settings.origin)
+    body = {"old": str(signer.key(settings.origin)), "new": str(fresh), "keeps": keep, "why": why}
+    connection = _connect(settings.folder)
+    if connection is None:
+        return asyncio.run(_rotate_alone(settings, keys, body)), fresh
+    with connection:
+        answer = _ask(connection, {"rotate": body}, settings.folder)
+    if "error" in answer:
+        raise Problem("log_refused", f"the running gateway did not rotate its key: {answer['error']}", file=str(settings.folder))
+    return Receipt(settings.origin, answer["n"], answer["leaf"]), fresh
+
+
+async def _rotate_alone(settings: LogSettings, keys: Path, body: dict[str, Json]) -> Receipt:
+    log = await open_log(settings, NoteSigner.open(keys))
+    try:
+        return await log.append("key.rotate", {**body, "by": f"uid:{os.geteuid()}"}, renews="keep" if body["keeps"] else "destroy")
+    except Refusal as refusal:
+        raise Problem("log_unavailable", refusal.reason, file=str(settings.folder), remedy="free space on the log's disk") from refusal
+    finally:
+        await log.close()
 
 
 def append_record(settings: LogSettings, keys: Path, kind: str, body: Mapping[str, Json]) -> Receipt:

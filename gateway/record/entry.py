@@ -15,7 +15,7 @@ State = Literal["ok", "full", "failed", "closed"]
 @dataclass(slots=True, eq=False)
 class Entry:
     """`rest` is the line behind `t`; `blobs` are stored before it, `payload` (a line of sealed arguments, or nothing) with it. `outcome`: it may use the reserve. `opens`: it is a call that a result
-    must follow; `closes`: the calls whose outcome it states.
+    must follow; `closes`: the calls whose outcome it states. `renews`: once it is durable, the next key signs; the old one is kept or destroyed.
     """
 
     rest: bytes
@@ -24,6 +24,7 @@ class Entry:
     outcome: bool = False
     opens: bool = False
     closes: Sequence[int] = ()
+    renews: Literal["", "keep", "destroy"] = ""
 
 
 Answered = list[tuple[Entry, Receipt | Refusal]]

@@ -6,24 +6,23 @@ An append is cheap on the event loop: the body is serialised there, everything e
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway.call import Blob, Receipt
-from gateway.canonical import Json, JsonError, loads
+from gateway.canonical import Json, JsonError
 from gateway.config.model import LogSettings
-from gateway.errors import Problem, Refusal
+from gateway.errors import Refusal
 from gateway.record.disk import Disk, SystemDisk
 from gateway.record.entry import Answered, Entry, State
-from gateway.record.folder import LogFolder, sync_folder
-from gateway.record.line import FORMAT, LineTooLong, rest_of
-from gateway.record.notary import Notary
-from gateway.record.recovery import closes_calls, opens_call, recover
+from gateway.record.line import LineTooLong, rest_of
+from gateway.record.opening import open_writer
+from gateway.record.recovery import closes_calls, opens_call
 from gateway.record.scribe import Scribe, ThreadScribe
 from gateway.record.signer import NoteSigner
-from gateway.record.writer import OPEN_CALLS_MAX, Writer
+from gateway.record.writer import OPEN_CALLS_MAX
 
 OUTCOMES = frozenset({"result", "recover", "log.open", "log.close"})
 """Kinds that are written while the disk is full: what has happened must be told; what has not happened yet can wait."""
@@ -39,48 +38,6 @@ async def open_log(settings: LogSettings, key: NoteSigner, *, on_fatal: Callable
     """
     lock, writer = await asyncio.to_thread(open_writer, settings, key, disk or SystemDisk())
     return Log(settings, ThreadScribe(writer, lock), on_fatal)
-
-
-def open_writer(settings: LogSettings, key: NoteSigner, disk: Disk) -> tuple[int, Writer]:
-    """Become the log's one writer: (the descriptor of its lock, the writer). Raises Problem as `open_log` does."""
-    folder = LogFolder(settings.folder)
-    try:
-        folder.prepare(settings.origin)
-        lock = folder.lock()
-        try:
-            return lock, _begun(folder, settings, key, disk)
-        except BaseException:
-            os.close(lock)
-            raise
-    except OSError as error:
-        raise Problem(
-            "log_unusable", f"the log's folder cannot be used: {error.strerror}", file=str(folder.path), remedy="let the gateway's user write there"
-        ) from error
-
-
-def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk) -> Writer:
-    standing = recover(folder, settings.origin, (key.key(settings.origin),))
-    key.publish(settings.origin)
-    writer = Writer(folder, settings, standing, Notary(folder, settings.origin, key), disk)
-    answer: Receipt | Refusal | None = None
-    try:
-        if standing is None:
-            answer = writer.begin("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
-        else:
-            if folder.gap.exists():  # a loss was accepted: it is told before anything else is
-                answer = writer.begin("gap", loads(folder.gap.read_bytes()))
-            if (standing.open_calls or standing.torn) and not isinstance(answer, Refusal):
-                answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
-    except BaseException:
-        writer.close()
-        raise
-    if isinstance(answer, Refusal):
-        writer.close()
-        raise Problem("log_full", f"the log cannot be begun: {answer.reason}", file=str(settings.folder), remedy="free space on its disk")
-    if folder.gap.exists():
-        folder.gap.unlink()
-        sync_folder(folder.path)
-    return writer
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -146,11 +103,18 @@ class Log:
         return self._scribe.failure
 
     def append(
-        self, kind: str, body: Mapping[str, Json], *, blobs: tuple[Blob, ...] = (), payload: bytes = b"", lazily: bool = False
+        self,
+        kind: str,
+        body: Mapping[str, Json],
+        *,
+        blobs: tuple[Blob, ...] = (),
+        payload: bytes = b"",
+        lazily: bool = False,
+        renews: Literal["", "keep", "destroy"] = "",
     ) -> asyncio.Future[Receipt]:
         """Queue a record; the future resolves when it is durable. `blobs` are stored before it, `payload` (a line of sealed arguments, or
         nothing) with it. `lazily`: nobody waits for it, so it may wait LINGER_S for another append and share its commit; the order of records
-        is the order of appends all the same.
+        is the order of appends all the same. `renews`: a `key.rotate`, after which the next key signs; only a log of this process can.
 
         The future raises Refusal: `log_unavailable` when the record cannot be durable, `body_too_large` when it does not fit in a line.
         Raises nothing itself but ValueError for a kind or body that no caller may use. A call whose future is cancelled, or has waited for
@@ -168,7 +132,7 @@ class Log:
         opens = kind == "call" and opens_call(kind, body)
         closes = () if kind == "call" else closes_calls(kind, body)
         deadline = loop.time() + self._settings.append_timeout_s
-        item = Pending(rest, blobs, payload, outcome, opens, closes, future=future, deadline=deadline, call_id=body.get("id"))
+        item = Pending(rest, blobs, payload, outcome, opens, closes, renews, future=future, deadline=deadline, call_id=body.get("id"))
         self._pending += 1
         self._waiting.append(item)
         self._held.append(item)

@@ -47,6 +47,14 @@ class Notary:
         replace(self._folder.checkpoint, note, durable=False)
         return changed(unsigned, note=note)
 
+    def renew(self, size: int, root: bytes, *, keep: bool) -> None:
+        """Sign the same size with the old key and the new one: where the two meet, each vouches for the other. Raises OSError, Problem."""
+        self.sign(size, root)
+        self.sync()
+        self._signer.renew(self._origin, size, keep=keep)
+        self.sign(size, root)
+        self.sync()
+
     def sync(self) -> None:
         os.fsync(self._descriptor)
         self._unsynced = 0

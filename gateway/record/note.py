@@ -10,12 +10,13 @@ import binascii
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519 = b"\x01"
+SIZES = re.compile(r"# sizes ([0-9]{1,19})-([0-9]{1,19})?")
 NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,255}")
 """A key name, and so an origin: no white space and no plus sign (signed-note), no control character."""
 
@@ -30,10 +31,18 @@ class BadNote(ValueError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class NoteKey:
-    """A public key under its name; `id` is the four bytes that a signature line starts with."""
+    """A public key under its name; `id` is the four bytes that a signature line starts with.
+
+    `first` and `last` are the sizes of a log between which it may sign: a key that was renewed signs nothing more. None: there is no last yet.
+    """
 
     name: str
     public: bytes
+    first: int = field(default=0, compare=False)
+    last: int | None = field(default=None, compare=False)
+
+    def may_sign(self, size: int) -> bool:
+        return self.first <= size and (self.last is None or size <= self.last)
 
     @property
     def id(self) -> bytes:
@@ -79,11 +88,43 @@ def verified(public: bytes, text: bytes, signature: bytes) -> bool:
 
 
 def parse_keys(text: str) -> tuple[NoteKey, ...]:
-    """Verifier keys, one a line; empty lines and lines with `#` in front are skipped. Raises BadNote when there is none."""
-    keys = tuple(NoteKey.parse(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    """Verifier keys, one a line; empty lines and lines with `#` in front are skipped, but for `# sizes A-B` or `# sizes A-`, which says of the next
+    key which sizes it may sign. Raises BadNote when there is none, or when there are sizes that no key of a log may sign.
+    """
+    keys: list[NoteKey] = []
+    span: tuple[int, int | None] = (0, None)
+    for line in text.splitlines():
+        if sizes := SIZES.fullmatch(line.strip()):
+            span = (int(sizes[1]), int(sizes[2]) if sizes[2] else None)
+        elif line.strip() and not line.startswith("#"):
+            keys.append(replace(NoteKey.parse(line), first=span[0], last=span[1]))
+            span = (0, None)
     if not keys:
         raise BadNote("there is no verifier key")
-    return keys
+    for name in {key.name for key in keys}:
+        _see_no_gap([key for key in keys if key.name == name])
+    return tuple(keys)
+
+
+def keys_text(keys: Sequence[NoteKey]) -> str:
+    """The keys as `parse_keys` reads them."""
+    lines = []
+    for key in keys:
+        if key.first or key.last is not None:
+            lines.append(f"# sizes {key.first}-{'' if key.last is None else key.last}")
+        lines.append(str(key))
+    return "\n".join(lines) + "\n"
+
+
+def _see_no_gap(keys: list[NoteKey]) -> None:
+    """Raises BadNote where sizes lie between two keys of one log, or behind the last: an attacker would sign there with a key of his own."""
+    reach: int | None = -1
+    for key in sorted(keys, key=lambda key: key.first):
+        if reach is not None and key.first > reach + 1:
+            raise BadNote(f"no key of {key.name} may sign sizes {reach + 1} to {key.first - 1}")
+        reach = None if reach is None or key.last is None else max(reach, key.last)
+    if reach is not None:
+        raise BadNote(f"no key of {keys[0].name} may sign sizes from {reach + 1} on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +190,7 @@ def _signature(line: bytes) -> tuple[str, bytes]:
 
 def open_checkpoint(note: bytes, keys: Sequence[NoteKey]) -> Checkpoint:
     """Verify and read a checkpoint. Raises BadNote for anything that is not exactly origin, size and root, signed."""
-    text = open_note(note, keys)
+    text = open_note(note, [key for key in keys if _fits(key, note)])
     try:
         origin, size, root, end = text.decode().split("\n")
         found = Checkpoint(origin, int(size), base64.b64decode(root, validate=True), note)
@@ -158,6 +199,17 @@ def open_checkpoint(note: bytes, keys: Sequence[NoteKey]) -> Checkpoint:
     if end or len(found.root) != 32 or found.size < 0 or found.text != text:
         raise BadNote("the note is no checkpoint")
     return found
+
+
+def _fits(key: NoteKey, note: bytes) -> bool:
+    """Whether a key may sign what the note says its size is, before anybody has verified that. Raises BadNote when it did and may not."""
+    try:
+        fits = key.may_sign(int(note.split(b"\n", 2)[1]))
+    except (IndexError, ValueError):
+        return True
+    if not fits and any(name == key.name and raw[:4] == key.id for name, raw in signatures_of(note)[1]):
+        raise BadNote(f"a key of {key.name} has signed a size that it may not sign: its time was sizes {key.first} to {key.last or 'now'}")
+    return fits
 
 
 def open_own_checkpoint(note: bytes, keys: Sequence[NoteKey]) -> Checkpoint:

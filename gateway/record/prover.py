@@ -52,11 +52,21 @@ class Prefix:
 
 
 class Prover:
-    """Proofs of one log. Blocking; made once and used often, from any thread. `pause` is called every few hundred records of a long look."""
+    """Proofs of one log. Blocking; made once and used often, from any thread. `pause` is called every few hundred records of a long look;
+    `fresh` reads the keys anew, where they can be.
+    """
 
-    def __init__(self, reader: LogReader, keys: Sequence[NoteKey], *, pause: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        reader: LogReader,
+        keys: Sequence[NoteKey],
+        *,
+        pause: Callable[[int], None] = lambda _: None,
+        fresh: Callable[[], Sequence[NoteKey]] | None = None,
+    ) -> None:
         self.reader = reader
         self.keys = tuple(key for key in keys if key.name == reader.origin)
+        self._fresh = fresh
         self._pause = pause
         self._leaves = Leaves(reader.folder)
 
@@ -65,7 +75,13 @@ class Prover:
 
     def checkpoint(self) -> Checkpoint:
         """The newest one. Raises BadNote when there is none that a given key has signed."""
-        found = self.reader.checkpoint(self.keys)
+        try:
+            found = self.reader.checkpoint(self.keys)
+        except BadNote:
+            if self._fresh is None:
+                raise
+            self.keys = tuple(key for key in self._fresh() if key.name == self.reader.origin)  # the log's key may have been renewed
+            found = self.reader.checkpoint(self.keys)
         if found is None:
             raise BadNote("nothing is signed yet")
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.record.folder import LogFolder
 from gateway.record.line import Record, record_of
 from gateway.record.note import Checkpoint
@@ -10,19 +12,20 @@ from gateway.record.report import INCOMPLETE, TAMPERED, Flaw
 from gateway.record.sidecar import BadSidecar, Sidecar, kept_tree
 from gateway.record.tree import Frontier
 
-MARK = b',"k":"prune"'
+
+def marked(folder: LogFolder, kind: str) -> Iterator[Record]:
+    """The records of a kind that is rare: lines that cannot be one are not even parsed. Raises BrokenLine."""
+    mark = f',"k":"{kind}"'.encode()
+    for _, path in folder.segment_list():
+        for offset, lines, _ in batches_of(path):
+            for line in lines:
+                if mark in line and (record := record_of(line, path.name, offset)).kind == kind:
+                    yield record
 
 
 def stated(folder: LogFolder, before: int) -> Record | None:
     """The record that says that everything before this number was pruned; None when none does."""
-    for _, path in folder.segment_list():
-        for offset, lines, _ in batches_of(path):
-            for line in lines:
-                if MARK in line:
-                    record = record_of(line, path.name, offset)
-                    if record.kind == "prune" and record.body.get("before") == before:
-                        return record
-    return None
+    return next((record for record in marked(folder, "prune") if record.body.get("before") == before), None)
 
 
 def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None) -> Flaw:

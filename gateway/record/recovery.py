@@ -25,7 +25,10 @@ RESTORE = "restore the log's folder from backup; `portreeve log recover` tells w
 
 @dataclass(slots=True)
 class Standing:
-    """The log so far: its tree, the hash of its last line, its last time in microseconds, and the calls that have no result yet."""
+    """The log so far: its tree, the hash of its last line, its last time in microseconds, and the calls that have no result yet.
+
+    `renews`: the key that its last segment names as the next to sign, and whether the one before it is kept.
+    """
 
     tree: Frontier
     prev: bytes
@@ -36,6 +39,7 @@ class Standing:
     open_calls: set[int] = field(default_factory=set)
     torn: list[dict[str, Json]] = field(default_factory=list)
     signed: int = 0
+    renews: tuple[NoteKey, bool] | None = None
 
 
 def opens_call(kind: str, body: Mapping[str, Json]) -> bool:
@@ -126,10 +130,20 @@ def _take(found: Standing, line: bytes, first: int) -> None:
     found.t = t
     if n == first:
         found.opened_t = t
+    if kind == "key.rotate":
+        found.renews = _named(members)
     if opens_call(kind, members):
         found.open_calls.add(n)
     elif kind != "call":
         found.open_calls.difference_update(closes_calls(kind, members))
+
+
+def _named(members: Mapping[str, Json]) -> tuple[NoteKey, bool] | None:
+    """The key that a `key.rotate` names, and whether the one before it is to be kept."""
+    try:
+        return NoteKey.parse(members["new"]), members.get("keeps") is True
+    except (BadNote, KeyError, AttributeError):
+        return None
 
 
 def _begin(found: Standing, members: Mapping[str, Json], first: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace as changed
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -9,11 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 
 from gateway.errors import Problem
+from gateway.record.folder import replace, sync_folder
 from gateway.record.keyfile import create_once, read_private
-from gateway.record.note import NoteKey, signed_note
+from gateway.record.note import NoteKey, keys_text, parse_keys, signed_note
 
 PRIVATE_FILE = "log.key"
 PUBLIC_FILE = "log.vkey"
+NEXT_FILE = "log.key.next"
 
 
 class NoteSigner:
@@ -36,6 +40,12 @@ class NoteSigner:
         """The text as a signed note. `name` is the log's origin; `text` ends with a newline."""
         return signed_note(text, self.key(name), self._private.sign(text))
 
+    def trusted(self, name: str) -> tuple[NoteKey, ...]:
+        """This key, and those before it, each with the sizes that it may sign, as `log.vkey` has them. Raises BadNote."""
+        known = self._known()
+        own = self.key(name)
+        return tuple(key for key in known if key.name == name) if own in known else (own, *(key for key in known if key.name == name))
+
     def publish(self, name: str) -> None:
         """Keep the verifier key line in `log.vkey` beside the private key, for those who verify without it. Earlier lines stay."""
         if self._folder is None:
@@ -45,6 +55,46 @@ class NoteSigner:
         known = path.read_text() if path.exists() else ""
         if line not in known.splitlines(keepends=True):
             path.write_text(known + line)
+
+    def renew(self, name: str, size: int, *, keep: bool) -> None:
+        """Sign with the key in `log.key.next` from now on. The old one may sign no size beyond this, the new one none before it, and `log.vkey` says so.
+        The old file is overwritten, or kept as `log.key.ID`. Raises OSError, Problem.
+        """
+        assert self._folder is not None
+        old, path, coming = self.key(name), self._folder / PRIVATE_FILE, self._folder / NEXT_FILE
+        private = _read(coming)
+        fresh = NoteSigner(private).key(name)
+        others = [key for key in self._known() if key not in {old, fresh}]
+        known = next((key for key in self._known() if key == old), old)
+        lines = keys_text([*others, changed(known, last=size), changed(fresh, first=size)])
+        replace(self._folder / PUBLIC_FILE, lines.encode(), durable=True)
+        if keep:
+            (self._folder / f"{PRIVATE_FILE}.{old.id.hex()}").hardlink_to(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            coming.replace(path)
+            sync_folder(self._folder)
+            if not keep:
+                os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._private, self._public = private, fresh.public
+
+    def next_key(self, name: str) -> NoteKey | None:
+        """The key that waits in `log.key.next`, if there is one. Raises OSError, Problem."""
+        path = self._folder / NEXT_FILE if self._folder else None
+        return NoteSigner(_read(path)).key(name) if path and path.exists() else None
+
+    def _known(self) -> tuple[NoteKey, ...]:
+        path = self._folder / PUBLIC_FILE if self._folder else None
+        return parse_keys(path.read_text()) if path and path.exists() and path.stat().st_size else ()
+
+
+def make_next(folder: Path, name: str) -> NoteKey:
+    """Make the key that will sign when the log has named it, in place of one that was made and never named. Raises OSError, Problem."""
+    (folder / NEXT_FILE).unlink(missing_ok=True)
+    return NoteSigner(private_key(folder / NEXT_FILE)).key(name)
 
 
 def private_key(path: Path) -> Ed25519PrivateKey:

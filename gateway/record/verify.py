@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway.errors import Problem
 from gateway.record.boundary import begin_at, segment_since
 from gateway.record.due import Span, Trust
+from gateway.record.epochs import followed
 from gateway.record.folder import LogFolder
 from gateway.record.folder import replace as replace_file
 from gateway.record.note import BadNote, Checkpoint, NoteKey
@@ -111,7 +112,7 @@ class _Look:
     def run(self) -> None:
         trust = self._trust()
         pin = self.question.pin
-        latest = _read_note(trust, self.folder.checkpoint, "the newest checkpoint")
+        latest, trust = self._newest(trust)
         pinned = _read_note(trust, pin, "the pinned checkpoint") if pin and pin.exists() else None
         # Each signed record was durable before its note; so notes are taken first, and the log, read after them, must hold what they say.
         segments = self.folder.segment_list()
@@ -137,6 +138,23 @@ class _Look:
         self._tell_gaps(flaw)
         if flaw is not None:
             raise flaw
+
+    def _newest(self, trust: Trust) -> tuple[Checkpoint, Trust]:
+        """The newest checkpoint, and the keys by which it is believed: where none of the given ones has signed it, one may follow from them.
+
+        That counts only where the whole log is walked, so that the checkpoint by which the old key handed over is met.
+        """
+        name = "the newest checkpoint"
+        try:
+            return _read_note(trust, self.folder.checkpoint, name), trust
+        except Flaw:
+            if self.level == "chain" or self.question.since is not None or self.question.since_t is not None:
+                raise
+            keys = followed(self.folder, trust.origin, trust.keys)
+            if len(keys) == len(trust.keys):
+                raise
+            trust = replace(trust, keys=keys)
+            return _read_note(trust, self.folder.checkpoint, name), trust
 
     def _tell_gaps(self, flaw: Flaw | None) -> None:
         """Raises Flaw when the log tells of an accepted loss; what else is to be told goes along."""

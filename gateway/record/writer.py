@@ -70,6 +70,11 @@ class Writer:
         self._deliver = _nobody
         return answers[-1][1]
 
+    def renew(self, *, keep: bool) -> None:
+        """Let the next key sign from here on. Raises OSError, Problem."""
+        self._notary.renew(self.tree.size, self.tree.root(), keep=keep)
+        self.signed = self.tree.size
+
     def run(self, source: Source, deliver: Callable[[Answered], None]) -> None:
         """Work until the source ends, then write `log.close` and sign. `deliver` gets every entry with its answer; the first answer counts."""
         self._deliver = deliver
@@ -186,6 +191,9 @@ class Writer:
                 self.open_calls.add(at)
             elif item.closes:
                 self.open_calls.difference_update(item.closes)
+        for item in batch:
+            if item.renews:
+                self.renew(keep=item.renews == "keep")
         if not self.signed:  # a log is never acknowledged without a first checkpoint: one that has none is no log
             self._sign(durable=True)
         self._deliver(answered)

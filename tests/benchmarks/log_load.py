@@ -21,7 +21,7 @@ from gateway.record import Log, NoteSigner, connect_log, open_log
 from gateway.record.disk import SystemDisk
 from gateway.record.entry import Entry
 from gateway.record.line import rest_of
-from gateway.record.log import open_writer
+from gateway.record.opening import open_writer
 
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = "gw.example/bench"
@@ -85,7 +85,7 @@ from pathlib import Path
 from gateway.config.model import LogSettings
 from gateway.record import NoteSigner
 from gateway.record.disk import SystemDisk
-from gateway.record.log import open_writer
+from gateway.record.opening import open_writer
 from gateway.record.service import WriterService, listen_at
 
 folder, origin = Path(sys.argv[1]), sys.argv[2]

@@ -15,7 +15,7 @@ async def unmoved(_kind):
 
 
 async def running(log, folder, noticed=unmoved):
-    control = Control(log, noticed)
+    control = Control(log, folder.parent / "keys", noticed)
     await control.open(folder)
     return control
 
@@ -93,7 +93,7 @@ async def test_nothing_else_can_be_written_through_it(tmp_path, line):
 async def test_nobody_but_the_gateway_s_own_user_is_answered(tmp_path):
     async with opened(tmp_path) as log:
         size = log.size
-        found = await Control(log, unmoved)._answer(b'{"append":"erase","body":{}}', os.geteuid() + 1)
+        found = await Control(log, tmp_path / "keys", unmoved)._answer(b'{"append":"erase","body":{}}', os.geteuid() + 1)
         assert found == {"error": "only the gateway's own user may do this"}
         assert log.size == size
 

@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import Problem
 from gateway.record import NoteSigner
 from gateway.record.disk import SystemDisk
-from gateway.record.log import open_writer
+from gateway.record.opening import open_writer
 from gateway.record.tree import leaf_hash
 from tests.record import shim
 from tests.record.crashes import states

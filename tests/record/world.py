@@ -16,8 +16,8 @@ from gateway.canonical import Json, dumps
 from gateway.config.model import LogSettings
 from gateway.record import Log, NoteSigner, Report, open_log, verify_folder
 from gateway.record.disk import Disk, SystemDisk
-from gateway.record.log import open_writer
 from gateway.record.note import Checkpoint
+from gateway.record.opening import open_writer
 from gateway.record.service import WriterService, listen_at
 from gateway.record.tree import Frontier, leaf_hash
 

@@ -1,0 +1,170 @@
+import asyncio
+import shutil
+
+import pytest
+
+from gateway.errors import Problem
+from gateway.record import BadNote, Control, LogReader, NoteSigner, Prover, Question, check_proof, parse_keys, verify_log
+from gateway.record.control import rotate_key
+from gateway.record.note import Checkpoint, NoteKey, keys_text
+from gateway.record.signer import NEXT_FILE, PRIVATE_FILE, PUBLIC_FILE, make_next
+from tests.record.world import ORIGIN, keys, opened, plain, settings, small_log, twin, verified, write_call
+
+
+async def rotated(folder, *, keep=False):
+    return await asyncio.to_thread(rotate_key, settings(folder), folder / "keys", "yearly", keep=keep)
+
+
+def published(folder):
+    return parse_keys((folder / "keys" / PUBLIC_FILE).read_text())
+
+
+def judged(folder, given, **question):
+    return verify_log(folder / "log", given, Question(**question))
+
+
+@pytest.fixture
+async def log(tmp_path):
+    folder = tmp_path / "a"
+    await small_log(folder, calls=3)
+    return folder
+
+
+async def unmoved(_kind):
+    pass
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_the_new_key_signs_what_comes_and_the_old_one_what_was(log, keep):
+    old = keys(log)[0]
+    private = (log / "keys" / PRIVATE_FILE).read_bytes()
+    receipt, new = await rotated(log, keep=keep)
+    async with opened(log, checkpoint_records=2) as running:
+        await write_call(running, 50)
+    found = published(log)
+    assert [(key, key.last is None) for key in found] == [(old, False), (new, True)]
+    assert found[0].last == found[1].first == receipt.n + 1
+    assert judged(log, found).ok
+    assert NoteSigner.open(log / "keys").key(ORIGIN) == new != old
+    assert not (log / "keys" / NEXT_FILE).exists()
+    kept = log / "keys" / f"{PRIVATE_FILE}.{old.id.hex()}"
+    assert kept.exists() is keep
+    if keep:
+        assert kept.read_bytes() == private
+    record = LogReader(log / "log").find(receipt.n)
+    assert (record.kind, record.body["old"], record.body["new"], record.body["why"]) == ("key.rotate", str(old), str(new), "yearly")
+
+
+async def test_a_running_gateway_rotates_and_its_proofs_go_on(log):
+    async with opened(log, checkpoint_records=2) as running:
+        control = Control(running, log / "keys", unmoved)
+        await control.open(log / "log")
+        prover = Prover(LogReader(log / "log"), published(log), fresh=lambda: published(log))
+        receipt, new = await rotated(log)
+        await write_call(running, 60)
+        check_proof(bytes(await asyncio.to_thread(prover.inclusion, receipt.n)), [new])
+        prover.close()
+        await control.close()
+    assert judged(log, published(log)).ok
+
+
+async def test_who_has_the_first_key_alone_follows_through_the_log(log):
+    first = keys(log)
+    await rotated(log)
+    async with opened(log) as running:
+        await write_call(running, 50)
+    await rotated(log)
+    for level in ("root", "full"):
+        assert judged(log, first, level=level).ok
+    assert judged(log, first, level="chain").exit_code == 4
+    assert judged(log, first, since=5).exit_code == 4
+
+
+async def test_nobody_follows_to_a_key_that_the_old_one_has_not_signed_over(log, tmp_path):
+    """Whoever can write the folder but has no key writes a `key.rotate` of his own."""
+    first = keys(log)
+    thief = twin(log, tmp_path / "thief")
+    shutil.rmtree(thief / "keys")
+    mine = NoteSigner.open(thief / "keys")
+    lines = LogReader(thief / "log")
+    size = sum(1 for _ in lines.records())
+    path = lines.folder.segment_list()[-1][1]
+    last = list(lines.records())[-1]
+    line = f'{{"n":{size},"prev":"{last.leaf}","t":{last.t},"k":"key.rotate","old":"{first[0]}","new":"{mine.key(ORIGIN)}"}}'.encode()
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    note = mine.sign(ORIGIN, Checkpoint(ORIGIN, size + 1, bytes(32)).text)
+    (thief / "log" / "checkpoint").write_bytes(note)
+    (thief / "log" / "checkpoints").write_bytes((thief / "log" / "checkpoints").read_bytes() + note)
+    assert judged(thief, first).exit_code == 4
+
+
+@pytest.mark.parametrize("whose", ["old", "new"])
+async def test_a_key_that_signs_outside_its_time_is_found(log, whose):
+    old = NoteSigner.open(log / "keys")
+    await rotated(log, keep=True)
+    async with opened(log) as running:
+        await write_call(running, 50)
+    new = NoteSigner.open(log / "keys")
+    size = published(log)[0].last + (2 if whose == "old" else -2)
+    stolen = (old if whose == "old" else new).sign(ORIGIN, Checkpoint(ORIGIN, size, bytes(32)).text)
+    (log / "log" / "checkpoint").write_bytes(stolen)
+    report = judged(log, published(log))
+    assert (report.exit_code, "may not sign" in report.message) == (4, True)
+
+
+async def test_a_stop_between_record_and_keys_is_made_good_by_the_next_start(log):
+    old = keys(log)[0]
+    fresh = make_next(log / "keys", ORIGIN)
+    async with opened(log) as running:
+        await running.append("key.rotate", {"old": str(old), "new": str(fresh), "keeps": False, "why": "w"})
+        await running.append("call", plain(1))
+    assert keys(log)[0] == old, "the record is there, the keys are as they were"
+    async with opened(log) as running:
+        await write_call(running, 50)
+    assert keys(log)[0] == fresh
+    assert judged(log, published(log)).ok
+    assert judged(log, (old,)).ok
+
+
+async def test_a_next_key_that_no_record_names_is_not_used(log):
+    old = keys(log)[0]
+    make_next(log / "keys", ORIGIN)
+    async with opened(log) as running:
+        await write_call(running, 50)
+    assert keys(log)[0] == old
+    assert verified(log).ok
+
+
+async def test_the_gateway_rotates_only_to_the_key_in_its_own_folder(log):
+    async with opened(log) as running:
+        size = running.size
+        control = Control(running, log / "keys", unmoved)
+        line = f'{{"rotate":{{"old":"{keys(log)[0]}","new":"{NoteKey(ORIGIN, bytes(32))}","keeps":false,"why":"w"}}}}'.encode()
+        make_next(log / "keys", ORIGIN)
+        assert "error" in await control._answer(line, 0)
+        assert running.size == size
+
+
+async def test_the_private_key_that_was_is_overwritten(log):
+    path = log / "keys" / PRIVATE_FILE
+    with path.open("rb") as stream:  # the file itself, whatever name it has
+        before = stream.read()
+        await rotated(log)
+        stream.seek(0)
+        assert stream.read() == bytes(len(before))
+
+
+def test_keys_come_back_with_their_sizes_and_gaps_are_found():
+    one, two = NoteKey("a", bytes(32), 0, 9), NoteKey("a", bytes([1] * 32), 9, None)
+    found = parse_keys(keys_text([one, two]))
+    assert [(key.public, key.first, key.last) for key in found] == [(one.public, 0, 9), (two.public, 9, None)]
+    with pytest.raises(BadNote, match="sizes 10 to 10"):
+        parse_keys(keys_text([one, NoteKey("a", bytes([1] * 32), 11, None)]))
+    with pytest.raises(BadNote, match="from 10 on"):
+        parse_keys(keys_text([one]))
+
+
+async def test_without_a_gateway_that_answers_nothing_is_written_past_it(log):
+    async with opened(log):
+        with pytest.raises(Problem, match="another gateway writes"):
+            await rotated(log)
