@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint node bench bench-policy bench-reload bench-log lock clean
+.PHONY: help demo test lint node bench bench-policy bench-reload bench-kill bench-log lock clean
 
 help:  ## Show the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench-policy: $(VENV)/.dev  ## Measure decisions at 1 to 10,000 policies and age
 
 bench-reload: $(VENV)/.dev  ## Measure how long a reload of 1,000 policies keeps calls waiting
 	@$(BIN)/python -m tests.benchmarks.reload
+
+bench-kill: $(VENV)/.dev  ## Measure how long after a kill the last call goes and the last stream is open
+	@$(BIN)/python -m tests.benchmarks.kill
 
 bench-log: $(VENV)/.dev  ## Measure the decision log: appends, verify, restart
 	@$(BIN)/python -m tests.benchmarks.log

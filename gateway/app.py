@@ -79,12 +79,12 @@ class Gateway:
         self._agents: Server | None = None
         self._admin: Server | None = None
         self._teller: asyncio.Server | None = None
-        self._orders = Orders(trust, pipeline, report, speaks=share is None or share.number == 0)
+        self._reloading = asyncio.Lock()
+        self._orders = Orders(trust, pipeline, report, lock=self._reloading, speaks=share is None or share.number == 0)
         self._control = Control(pipeline.log, settings.keys, self._orders.noticed)
         self._audit = Audit(lambda: open_prover(settings, Rest()), allowed_hosts(settings.admin))
         self._anchoring = Anchoring(settings, pipeline.log, pipeline.metrics, report)
         self._watcher: asyncio.Task[None] | None = None
-        self._reloading = asyncio.Lock()
 
     @classmethod
     async def start(cls, folder: Path, *, report: Report = lambda _: None, share: Share | None = None) -> Gateway:
@@ -281,6 +281,7 @@ class Gateway:
         await self.pipeline.log.close()
         self.pipeline.redactor.close()
         await self.trust.close()
+        await self._orders.close()
         if self._admin:
             await self._admin.stop(0)
         await self._audit.close()

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from gateway.authorize import load_bundle
 from gateway.call import Blob
@@ -20,7 +21,7 @@ from gateway.config.stored import settings_object
 from gateway.identify import SigningKeys, Verifier
 from gateway.identify.federation import Federation
 from gateway.identify.identifier import Identifier
-from gateway.identities import load_identities
+from gateway.identities import Identities, load_identities
 from gateway.inject import Credentials
 from gateway.shadowing import load_candidate
 from gateway.state import State
@@ -53,26 +54,17 @@ def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] 
         "settings": stored.digest,
         "contracts": catalogue.digest,
         "identities": identities.digest,
-        "keys": Blob.of(dumps([keys.kid, *sorted(keys.public)])).digest,
+        "keys": _digest_of(keys),
         "policies": bundle.policies.digest,
         "schema": bundle.schema.digest,
         "engine": bundle.engine,
     }
     if candidate and candidate.bundle:
         parts["candidate"] = candidate.bundle.digest
-    entries = settings.limits.token_cache_entries_max
-    verifier = Verifier(
-        identities,
-        keys,
-        issuer=settings.url,
-        audience=audience(settings),
-        cache_entries_max=entries,
-        ended=trust.ended,
-    )
     return State(
         settings=settings,
         catalogue=catalogue,
-        identifier=Identifier(verifier, Federation(identities, trust.sources, trust.now), trust.proofs, trust.now),
+        identifier=_identifier(settings, identities, keys, trust),
         bundle=bundle,
         credentials=Credentials.load(settings),
         keys=keys,
@@ -82,6 +74,24 @@ def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] 
         candidate=candidate,
         stored=stored,
     )
+
+
+def with_keys(state: State, trust: Trust) -> State:
+    """The same state with the signing keys as they are on disk now. Blocking. Raises Problems."""
+    keys = SigningKeys.open(state.settings.keys)
+    parts = {**state.parts, "keys": _digest_of(keys)}
+    identifier = _identifier(state.settings, state.identifier.identities, keys, trust)
+    return replace(state, keys=keys, identifier=identifier, parts=parts, digest=Blob.of(dumps(parts)).digest)
+
+
+def _identifier(settings: Settings, identities: Identities, keys: SigningKeys, trust: Trust) -> Identifier:
+    entries = settings.limits.token_cache_entries_max
+    verifier = Verifier(identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=entries, ended=trust.ended)
+    return Identifier(verifier, Federation(identities, trust.sources, trust.now), trust.proofs, trust.now)
+
+
+def _digest_of(keys: SigningKeys) -> str:
+    return Blob.of(dumps([keys.kid, *sorted(keys.public)])).digest
 
 
 def audience(settings: Settings) -> str:

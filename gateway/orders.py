@@ -6,24 +6,30 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 
+from gateway.announce import announce
 from gateway.call import Receipt
 from gateway.canonical import Json
-from gateway.errors import Refusal
+from gateway.errors import Problems, Refusal
 from gateway.identities.narrowing import is_narrower, rights_of
+from gateway.loading import with_keys
 from gateway.pipeline import Pipeline
 from gateway.state import State
 from gateway.stores.halts import GLASS
 from gateway.trust import Trust
+from gateway.watch import Print, print_of
 
 
 class Orders:
     """Puts changes in force at once. `speaks`: of several workers one writes the records of what all of them see."""
 
-    def __init__(self, trust: Trust, pipeline: Pipeline, report: Callable[[str], None], *, speaks: bool) -> None:
+    def __init__(self, trust: Trust, pipeline: Pipeline, report: Callable[[str], None], *, lock: asyncio.Lock, speaks: bool) -> None:
         self._trust = trust
         self._pipeline = pipeline
         self._report = report
+        self._lock = lock
         self._speaks = speaks
+        self._seen = self._print()
+        self._rekeying: asyncio.Task[None] | None = None
         self._glass_broken = False
         self._trouble = ""
         self._writing: set[asyncio.Future[Receipt]] = set()
@@ -32,8 +38,10 @@ class Orders:
 
     async def noticed(self, kind: str) -> None:
         """A command has changed the state and wants it recorded: it is in force here before the record is written and the command is answered."""
-        if kind in {"kill", "revoke", "signing_key"}:
+        if kind in {"kill", "revoke", "keys.change"}:
             await self._trust.look(closely=True)
+            if self._rekeying is not None:
+                await self._rekeying
         else:
             self._pipeline.redactor.look()
 
@@ -51,6 +59,32 @@ class Orders:
             self._report(f"the file {GLASS} {'halts every call' if board.glass_broken else 'is gone'}")
             if self._speaks:
                 self._record("kill", {"what": "all", "on": board.glass_broken, "why": f"the file {GLASS}", "by": "file"})
+
+        if self._print() != self._seen and (self._rekeying is None or self._rekeying.done()):
+            self._rekeying = asyncio.create_task(self._rekey())
+
+    def _print(self) -> Print:
+        return print_of([self._pipeline.state.settings.keys])
+
+    async def _rekey(self) -> None:
+        """Take other signing keys into force, and nothing else: a command has changed them. A reload under way ends first."""
+        async with self._lock:
+            self._seen, before = self._print(), self._pipeline.state
+            try:
+                state = await asyncio.to_thread(with_keys, before, self._trust)
+                if state.digest == before.digest:
+                    return
+                await announce(self._pipeline.log, state, before)
+            except (Problems, Refusal) as error:
+                self._report(f"the signing keys that are on disk now do not go into force: {error}")
+                return
+            self._pipeline.state = state
+            self._report(f"signing with key {state.keys.kid}; {len(state.keys.public)} keys verify")
+        self._pipeline.halting.sweep(state.identifier.verifier.against)
+
+    async def close(self) -> None:
+        if self._rekeying is not None:
+            await asyncio.wait([self._rekeying])
 
     async def narrow(self, state: State) -> None:
         """Before a state goes into force: end the tokens of agents that may have less in it than before. Raises Refusal; then nothing was ended."""

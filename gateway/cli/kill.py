@@ -80,7 +80,7 @@ def kill(what: Target, name: Name = "", *, why: Why, unknown: Unknown = False, f
     _check(settings, what, name, why, unknown=unknown)
     with store_of(settings) as (store, _):
         halt = store.halt(what.value, name, why, f"uid:{os.geteuid()}")
-    record = _record(settings, "kill", {"what": str(halt), "on": True, "why": why})
+    record = record_order(settings, "kill", {"what": str(halt), "on": True, "why": why})
     if as_json:
         print_json({"what": str(halt), "on": True, "record": record})
     else:
@@ -121,13 +121,13 @@ def revoke(
 
     Example: portreeve revoke 0ZcOCORZNYy-DWpqq30jZw --why "printed in a build log"
     """
-    _check_why(why)
+    check_why(why)
     if not TOKEN_ID.fullmatch(jti):
         raise typer.BadParameter("16 to 64 letters, digits, - and _", param_hint="JTI")
     settings = load(folder)
     with store_of(settings) as (_, database):
         SqliteRevocations(database).revoke_now(jti, int(time.time()) + TTL_S_MAX)
-    record = _record(settings, "revoke", {"what": f"token {jti}", "why": why})
+    record = record_order(settings, "revoke", {"what": f"token {jti}", "why": why})
     if as_json:
         print_json({"token": jti, "record": record})
     else:
@@ -158,7 +158,7 @@ def halts(folder: Folder = Path(), as_json: AsJson = False) -> None:
 
 def _check(settings: Settings, what: What, name: str, why: str, *, unknown: bool) -> None:
     """A kill must not miss: a name that nobody has is refused while there is time to correct it."""
-    _check_why(why)
+    check_why(why)
     if (what is What.all) != (not name):
         raise typer.BadParameter("`all` takes no name" if name else "name which one", param_hint="NAME")
     if what is What.all:
@@ -174,7 +174,7 @@ def _check(settings: Settings, what: What, name: str, why: str, *, unknown: bool
             print("portreeve: identities do not load, so the name was not looked up", file=sys.stderr)
 
 
-def _check_why(why: str) -> None:
+def check_why(why: str) -> None:
     if not 0 < len(why) <= WHY_MAX or not why.isprintable():
         raise typer.BadParameter(f"one line of at most {WHY_MAX} characters", param_hint="--why")
 
@@ -186,7 +186,7 @@ def _check_known(name: str, known: Iterable[str], kind: str) -> None:
         raise Problem(f"unknown_{kind}", f"there is no {kind} {name!r}; nothing was halted", remedy=f"{remedy}to halt it all the same: --unknown")
 
 
-def _record(settings: Settings, kind: str, body: dict[str, object]) -> int | None:
+def record_order(settings: Settings, kind: str, body: dict[str, object]) -> int | None:
     """The record's number; None, and a line, when it could not be written: the halt stands all the same."""
     try:
         return append_record(settings.log, settings.keys, kind, body).n

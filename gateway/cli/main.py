@@ -16,6 +16,7 @@ from gateway.cli.demo.command import demo
 from gateway.cli.identity import env, headers, identity
 from gateway.cli.identity_add import add
 from gateway.cli.init import init
+from gateway.cli.keys import app as keys
 from gateway.cli.kill import halts, kill, revoke, unkill
 from gateway.cli.log import app as log
 from gateway.cli.output import print_problems
@@ -71,6 +72,7 @@ app.add_typer(policy, name="policy")
 app.add_typer(token, name="token")
 identity.command()(add)
 app.add_typer(identity, name="identity")
+app.add_typer(keys, name="keys")
 app.add_typer(log, name="log")
 
 

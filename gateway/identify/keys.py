@@ -62,7 +62,7 @@ class SigningKeys:
                 remedy = f"run: chmod 700 {folder}"
                 raise _fault("key_folder_open", folder, "others may write here, so anyone could add a key", remedy)
             if not active.exists():
-                _create(active)
+                create_key(active)
             paths = sorted(folder.glob("*.pem"))
             if len(paths) > KEYS_MAX:
                 raise _fault("too_many_keys", folder, f"holds more than {KEYS_MAX} keys", "remove retired keys")
@@ -70,11 +70,13 @@ class SigningKeys:
         except OSError as error:
             remedy = "let the gateway's account read and write this folder"
             raise _fault("key_unreadable", folder, f"the signing keys cannot be read or made: {error.strerror}", remedy) from error
-        public = {
-            thumbprint(key.public_key()): PublicKey(thumbprint(key.public_key()), "ES256", key.public_key(), _state(p)) for p, key in loaded.items()
-        }
-        if len(public) != len(loaded):
-            raise _fault("duplicate_key", folder, "two files hold the same key", "remove one of them")
+        public: dict[str, PublicKey] = {}
+        for path, key in loaded.items():  # `active` comes first
+            kid, state = thumbprint(key.public_key()), _state(path)
+            if kid not in public:
+                public[kid] = PublicKey(kid, "ES256", key.public_key(), state)
+            elif (public[kid].state, state) != ("active", "retired"):  # else a rotation is under way, or ended in the middle
+                raise _fault("duplicate_key", folder, "two files hold the same key", "remove one of them")
         return cls(thumbprint(loaded[active].public_key()), loaded[active], MappingProxyType(public))
 
     def jwks(self) -> dict[str, Json]:
@@ -96,7 +98,7 @@ def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
-def _create(path: Path) -> None:
+def create_key(path: Path) -> Path:
     """Make a key so that it is never readable by others, never half-written, and never replaces one that another process just made."""
     pem = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     draft = path.with_name(f".{secrets.token_hex(8)}")
@@ -110,6 +112,16 @@ def _create(path: Path) -> None:
         pass
     finally:
         draft.unlink(missing_ok=True)
+    return path
+
+
+def key_files(folder: Path) -> list[tuple[Path, str, State]]:
+    """Each key of a folder: file, key id, state. Of a key with two names the first counts."""
+    found: dict[str, tuple[Path, str, State]] = {}
+    for path in sorted(folder.glob("*.pem")):
+        kid = thumbprint(_load(path).public_key())
+        found.setdefault(kid, (path, kid, _state(path)))
+    return list(found.values())
 
 
 def _state(path: Path) -> State:

@@ -26,7 +26,7 @@ from gateway.record.signer import NoteSigner, make_next
 SOCKET = "control"
 LINE_BYTES_MAX = 65_536
 TIMEOUT_S = 30.0
-KINDS = frozenset({"erase", "kill", "prune", "revoke", "signing_key"})
+KINDS = frozenset({"erase", "kill", "prune", "revoke", "keys.change"})
 """What a command may have written. Everything else is said by the gateway itself."""
 
 

@@ -141,6 +141,10 @@ class HaltStore:
         """Every token of the subject that was asked for before now is dead."""
         self._write(lambda connection: _raise(connection, subject, self._now()))
 
+    def touch(self) -> None:
+        """Make every process of the gateway look: something beside the database has changed."""
+        self._write(lambda connection: connection.execute("insert or replace into touched values (0, ?)", (self._now(),)))
+
     async def note_rights(self, rights: Mapping[str, bytes], is_narrower: Callable[[bytes, bytes | None], bool]) -> tuple[str, ...]:
         """Keep what each agent may have, and end the tokens of those that may have less than was kept; which these are. In the database, so that
         several workers that load the same files end them once, and a change made while nothing ran is seen.
@@ -177,6 +181,7 @@ def _create(connection: sqlite3.Connection) -> None:
         "create table if not exists halt (kind text, name text, since real not null, why text not null, by text not null, primary key (kind, name)) strict"
     )
     connection.execute("create table if not exists epoch (subject text primary key, number integer not null, at real not null) strict")
+    connection.execute("create table if not exists touched (id integer primary key, at real not null) strict")
     connection.execute("create table if not exists agent_right (agent text primary key, rights blob not null) strict")
 
 

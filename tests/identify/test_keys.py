@@ -126,8 +126,8 @@ def test_a_key_file_whose_name_says_no_state_is_refused(tmp_path: Path, name: st
 
 def test_one_key_in_two_states_is_refused(tmp_path: Path):
     SigningKeys.open(tmp_path / "keys")
-    (tmp_path / "keys" / "retired-1.pem").write_bytes((tmp_path / "keys" / "active.pem").read_bytes())
-    (tmp_path / "keys" / "retired-1.pem").chmod(0o600)
+    (tmp_path / "keys" / "next-1.pem").write_bytes((tmp_path / "keys" / "active.pem").read_bytes())
+    (tmp_path / "keys" / "next-1.pem").chmod(0o600)
     assert fault(tmp_path / "keys").code == "duplicate_key"
 
 
