@@ -15,6 +15,7 @@ from gateway.cli.config import config
 from gateway.cli.demo.command import demo
 from gateway.cli.identity import env, headers, identity
 from gateway.cli.identity_add import add
+from gateway.cli.identity_review import diff, expire_report, schema, suspend
 from gateway.cli.init import init
 from gateway.cli.keys import app as keys
 from gateway.cli.kill import halts, kill, revoke, unkill
@@ -70,7 +71,9 @@ for _command in (demo, init, check, serve, config, env, headers, kill, unkill, h
 app.command(context_settings=dict(RUN_CONTEXT))(run)
 app.add_typer(policy, name="policy")
 app.add_typer(token, name="token")
-identity.command()(add)
+for _of_identity in (add, diff, suspend, schema):
+    identity.command()(_of_identity)
+identity.command("expire-report")(expire_report)
 app.add_typer(identity, name="identity")
 app.add_typer(keys, name="keys")
 app.add_typer(log, name="log")

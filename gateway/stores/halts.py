@@ -141,6 +141,10 @@ class HaltStore:
         """Every token of the subject that was asked for before now is dead."""
         self._write(lambda connection: _raise(connection, subject, self._now()))
 
+    def rights(self) -> dict[str, bytes]:
+        """What each agent may have, as it was last in force. Raises sqlite3.Error."""
+        return self._database.now(lambda connection: dict(connection.execute("select agent, rights from agent_right")))
+
     def touch(self) -> None:
         """Make every process of the gateway look: something beside the database has changed."""
         self._write(lambda connection: connection.execute("insert or replace into touched values (0, ?)", (self._now(),)))
