@@ -9,14 +9,17 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from gateway.call import Identity
 from gateway.canonical import Json
 from gateway.declined import Declined
 from gateway.errors import Refusal
+from gateway.identify import SigningKeys
 from gateway.identify.clients import claimed
 from gateway.identify.mint import Wish, draft, sign
 from gateway.identify.token import ascii_bytes, parse
@@ -33,6 +36,8 @@ from gateway.trust import Trust
 
 GRANTS = {CLIENT_CREDENTIALS: "client_credentials", JWT_BEARER: "jwt_bearer", TOKEN_EXCHANGE: "token_exchange"}
 """Each grant with its name in metrics and in the log; `revoke`, `introspect` and `enrol` stand beside them."""
+SIGNING_MAX = 64
+"""How many tokens may wait for a remote signer."""
 PEER_FACTOR = 10
 """One address may fail this many times as often as one client of it: behind a proxy all have one address, and one must not stop the others."""
 
@@ -70,6 +75,8 @@ class TokenService:
         self._failures = Throttle(limits.token_failures_per_minute)
         self._peers = Throttle(limits.token_failures_per_minute * PEER_FACTOR)
         self._agents = Throttle(limits.tokens_per_minute_per_agent)
+        self._signers = ThreadPoolExecutor(1, thread_name_prefix="signing")  # starts no thread before it is used
+        self._signing = 0
 
     async def issue(self, asked: Asked) -> Issued:
         """One token, or Declined."""
@@ -99,7 +106,7 @@ class TokenService:
         scopes = attempt.scopes = _scopes(form, right.scopes)
         with declining("access_denied"):
             claims = draft(right.agent, replace(wish, scopes=scopes), issuer=settings.url, audience=audience, now=self.trust.now())
-            token = sign(state.keys, claims)
+            token = await self._sign(state.keys, claims)
             raw = ascii_bytes(token)
             identity = state.identifier.verifier.prove(raw, parse(raw))
         halted = self.trust.halts.board.halted(identity, "")
@@ -107,6 +114,18 @@ class TokenService:
             raise Declined("unauthorized_client", f"Halted: {', '.join(halted)}.")
         await self.record(attempt, claims=claims)
         return Issued(token, claims["exp"] - claims["iat"], scopes, bool(wish.bound_to), right.user is not None or right.parent is not None)
+
+    async def _sign(self, keys: SigningKeys, claims: dict[str, Json]) -> Secret:
+        """In a thread of its own when another service signs: one that hangs must not take the threads that others need."""
+        if not keys.signer.is_remote:
+            return sign(keys, claims)
+        if self._signing >= SIGNING_MAX:
+            raise Refusal("overloaded", reason="too many tokens wait for their signature", retry_after_s=1)
+        self._signing += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._signers, sign, keys, claims)
+        finally:
+            self._signing -= 1
 
     async def introspect(self, asked: Asked) -> dict[str, Json]:
         """RFC 7662: what a token says, for an agent that is in it. Of all others, and of tokens that do not count, nothing but that."""

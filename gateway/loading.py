@@ -21,6 +21,7 @@ from gateway.config.stored import settings_object
 from gateway.identify import SigningKeys, Verifier
 from gateway.identify.federation import Federation
 from gateway.identify.identifier import Identifier
+from gateway.identify.transit import open_keys
 from gateway.identities import Identities, load_identities
 from gateway.inject import Credentials
 from gateway.shadowing import load_candidate
@@ -40,7 +41,7 @@ def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] 
 
     `hot` are the agents and actions that were decided lately: their policies are parsed here, not at their next call.
     """
-    keys = SigningKeys.open(settings.keys)
+    keys = open_keys(settings)
     identities = load_identities(settings.identities)
     catalogue = Catalogue.load(settings)
     bundle = load_bundle(settings.policies, catalogue.operations(), settings.tools.values(), identities)
@@ -78,7 +79,7 @@ def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] 
 
 def with_keys(state: State, trust: Trust) -> State:
     """The same state with the signing keys as they are on disk now. Blocking. Raises Problems."""
-    keys = SigningKeys.open(state.settings.keys)
+    keys = open_keys(state.settings)
     parts = {**state.parts, "keys": _digest_of(keys)}
     identifier = _identifier(state.settings, state.identifier.identities, keys, trust)
     return replace(state, keys=keys, identifier=identifier, parts=parts, digest=Blob.of(dumps(parts)).digest)

@@ -24,8 +24,9 @@ from gateway.cli.output import plural, print_json, print_problems, print_table, 
 from gateway.config.load import load
 from gateway.config.model import Settings
 from gateway.errors import Problem, Problems
-from gateway.identify import SigningKeys, Wish, mint
+from gateway.identify import Wish, mint
 from gateway.identify.mint import life_s
+from gateway.identify.transit import open_keys
 from gateway.identities import Agent, Identities, load_identities
 from gateway.identities.model import Credential, EnrolledKeys, FederatedCredential, KeyCredential
 from gateway.identities.table import duration_s
@@ -71,7 +72,7 @@ def mint_here(settings: Settings, name: str, wish: Wish) -> Minted:
     denial = identities.revoked.denies("agent", name, now)
     if denial is not None:
         raise Problem("agent_revoked", f"the agent {name!r} is revoked: {denial.reason}", file=str(settings.identities / "revoked.toml"))
-    keys = SigningKeys.open(settings.keys)
+    keys = open_keys(settings)
     token = mint(keys, agent, replace(wish, epoch=_epoch(settings, name)), issuer=settings.url, audience=audience(settings), now=now)
     life = life_s(agent, wish.ttl_s)
     if wish.ttl_s is not None and life < wish.ttl_s:

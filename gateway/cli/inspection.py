@@ -20,7 +20,7 @@ from gateway.config.agreement import notices
 from gateway.config.load import FILE, load
 from gateway.config.model import Listener, Settings
 from gateway.errors import Problem, Problems
-from gateway.identify import SigningKeys
+from gateway.identify.transit import open_keys
 from gateway.identities import Identities, load_identities
 from gateway.inject import Credentials
 from gateway.record import NoteSigner
@@ -157,7 +157,7 @@ def _credentials(settings: Settings) -> tuple[str, None]:
 def _keys(settings: Settings) -> tuple[str, None]:
     """Open what is there; what is not is made at the first start, so only its folder must allow that."""
     if (settings.keys / "active.pem").exists():
-        SigningKeys.open(settings.keys)
+        open_keys(settings)
     if (settings.keys / "log.key").exists():
         NoteSigner.open(settings.keys)
     elif not (settings.keys / "active.pem").exists():

@@ -14,6 +14,7 @@ from gateway.cli.kill import Why, check_why, record_order, store_of
 from gateway.cli.output import plural, print_json, print_table, styled
 from gateway.config.load import load
 from gateway.config.model import Settings
+from gateway.errors import Problem
 from gateway.identify.rotation import KeyFile, compromise, list_keys, rotate
 from gateway.stores.halts import EVERYBODY
 
@@ -26,7 +27,7 @@ def list_all(folder: Folder = Path(), as_json: AsJson = False) -> None:
 
     Example: portreeve keys list
     """
-    found = list_keys(load(folder).keys)
+    found = list_keys(_own(load(folder)).keys)
     if as_json:
         print_json([{"kid": key.kid, "state": key.state, "since": _time(key.since), "until": _until(key)} for key in found])
         return
@@ -48,7 +49,7 @@ def rotate_keys(
 
     Example: portreeve keys rotate
     """
-    settings = load(folder)
+    settings = _own(load(folder))
     if now and not any(key.state == "next" for key in list_keys(settings.keys)):
         rotate(settings.keys)
         _tell(settings, {"what": "publish"})  # all workers know it before it signs
@@ -82,7 +83,7 @@ def compromise_key(
     Example: portreeve keys compromise KID --why "copied to a laptop"
     """
     check_why(why)
-    settings = load(folder)
+    settings = _own(load(folder))
     moved = compromise(settings.keys, kid)
     with store_of(settings) as (store, _):
         store.end_tokens(EVERYBODY)
@@ -93,6 +94,14 @@ def compromise_key(
         print(f"{styled('removed', 'red', sys.stdout)}  {kid}; {moved.active} signs; every token from before is dead")
     if record is None:
         raise typer.Exit(1)
+
+
+def _own(settings: Settings) -> Settings:
+    """Keys in a transit engine are moved on there."""
+    if settings.transit is not None:
+        remedy = f"rotate it there (POST {settings.transit}/rotate, or min_decryption_version for one that leaked), then send the gateway SIGHUP"
+        raise Problem("keys_elsewhere", "a transit engine has the keys of this deployment", key="gateway.transit", remedy=remedy)
+    return settings
 
 
 def _tell(settings: Settings, body: dict[str, object]) -> int | None:

@@ -65,6 +65,19 @@ def of_credential(credential: CredentialSettings, written: frozenset[str]) -> It
         yield "format", Fault("contradiction", f"does nothing beside {used[0]}", "take it out: format belongs to header")
 
 
+def of_signing(settings: Settings, written: frozenset[str]) -> Iterator[Finding]:
+    """A remote signer: whole, at the URL of a key, and not by plain HTTP to another machine, because its token goes along."""
+    if len(written & {"transit", "transit_token"}) == 1:
+        yield "transit", Fault("contradiction", "stands without the other one of transit and transit_token", "write both, or neither")
+    if settings.transit is None:
+        return
+    parts = urlsplit(settings.transit)
+    if not parts.path.startswith("/v1/") or not parts.path.rpartition("/")[0].endswith("/keys"):
+        yield "transit", Fault("bad_url", "is not the URL of a key", 'write transit = "https://HOST/v1/transit/keys/NAME"')
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield "transit", Fault("plain_http_credential", "would send its token unencrypted", "write https://")
+
+
 def of_limits(limits: Limits) -> Iterator[Finding]:
     return _ordered(limits, (("json_body_bytes_max", "body_bytes_max"), ("in_flight_per_agent_max", "in_flight_max")))
 

@@ -222,6 +222,7 @@ def _assemble(reader: Reader, main: Source, found: _Found) -> Settings | None:
         peers=read_anchors(reader, main, "peer", PeerSettings),
         **gateway,
     )
+    _report(reader, main, ("gateway",), agreement.of_signing(settings, frozenset(table.get("gateway", {}))))
     _report(reader, main, ("limits",), agreement.of_limits(settings.limits))
     _report(reader, main, ("log",), agreement.of_log(settings.log))
     _report(reader, main, ("listen", "admin"), agreement.of_listeners(agents, admin))

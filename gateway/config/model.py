@@ -180,7 +180,7 @@ class Settings:
     """A whole deployment. `folder` is where `gateway.toml` stands; relative paths in it start there.
 
     `url` is the gateway's external base URL: issuer and audience of its tokens. `keys` holds the signing keys (0700, files 0600). `candidate` is a
-    policies folder that decides nothing yet.
+    policies folder that decides nothing yet. `transit` is the URL of a key that signs instead, with a token in the file `transit_token`.
     """
 
     folder: Path
@@ -199,6 +199,8 @@ class Settings:
     witnesses: Mapping[str, WitnessSettings] = field(default_factory=dict)
     peers: Mapping[str, PeerSettings] = field(default_factory=dict)
     state: Path = Path("var/state")
+    transit: str | None = None
+    transit_token: Path | None = None
     digest: str = ""
     files: tuple[Path, ...] = ()
 

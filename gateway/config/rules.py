@@ -29,6 +29,8 @@ class GatewayTable:
     identities: Path = Path("identities")
     keys: Path = Path("var/keys")
     state: Path = Path("var/state")
+    transit: str | None = None
+    transit_token: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,12 @@ GATEWAY = {
     ),
     "identities": Rule("Folder of agents and issuers.", path="folder"),
     "keys": Rule("Folder of the signing keys; made on first use, readable by the gateway alone.", path="new"),
-    "state": Rule("Folder of what must outlive a restart: revoked tokens, used assertions, enrolled keys.", path="new"),
+    "state": Rule("Folder of what must outlive a restart: what is halted or revoked, used assertions, enrolled keys.", path="new"),
+    "transit": Rule(
+        "URL of an ecdsa-p256 key of an OpenBao or Vault, https://HOST/v1/transit/keys/NAME: it signs instead of the keys folder.",
+        text=kinds.base_url,
+    ),
+    "transit_token": Rule("File with the token for it, read at each use.", path="file"),
 }
 LISTEN = {
     "address": Rule("Where to listen, host:port. Default 127.0.0.1:8080 for agents, 127.0.0.1:9090 for admin."),

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway import canonical
 from gateway.canonical import Json
 from gateway.errors import Problem, Problems
+from gateway.identify.signing import FileSigner, Signer
 
 State = Literal["active", "next", "retired"]
 
@@ -43,10 +44,10 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The keys as they were when the folder was read. `public` is by key id, `private` is the active key."""
+    """The keys as they were when they were read. `public` is by key id, `signer` has the active key, whose id is `kid`."""
 
     kid: str
-    private: EllipticCurvePrivateKey = field(repr=False)
+    signer: Signer = field(repr=False)
     public: Mapping[str, PublicKey]
 
     @classmethod
@@ -77,7 +78,7 @@ class SigningKeys:
                 public[kid] = PublicKey(kid, "ES256", key.public_key(), state)
             elif (public[kid].state, state) != ("active", "retired"):  # else a rotation is under way, or ended in the middle
                 raise _fault("duplicate_key", folder, "two files hold the same key", "remove one of them")
-        return cls(thumbprint(loaded[active].public_key()), loaded[active], MappingProxyType(public))
+        return cls(thumbprint(loaded[active].public_key()), FileSigner(loaded[active]), MappingProxyType(public))
 
     def jwks(self) -> dict[str, Json]:
         """The public keys as a JWK Set (RFC 7517): no private member, one algorithm per key."""

@@ -6,8 +6,6 @@ import base64
 import secrets
 from dataclasses import dataclass
 
-from jwt import get_algorithm_by_name
-
 from gateway import canonical
 from gateway.call import Identity
 from gateway.canonical import Json
@@ -18,8 +16,6 @@ from gateway.identify.token import TYP
 from gateway.identities.issuer import TTL_S_MAX
 from gateway.identities.model import RUN, USER, Agent
 from gateway.secret import Secret
-
-_ES256 = get_algorithm_by_name("ES256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +77,10 @@ def draft(agent: Agent, wish: Wish, *, issuer: str, audience: str, now: float) -
 
 
 def sign(keys: SigningKeys, claims: dict[str, Json]) -> Secret:
-    """The claims as a token of ours."""
+    """The claims as a token of ours. Blocks when the signer is remote; raises Refusal when it cannot be asked."""
     header = {"typ": TYP, "alg": "ES256", "kid": keys.kid}
     signed = _segment(canonical.dumps_in_order(header)) + b"." + _segment(canonical.dumps_in_order(claims))
-    return Secret((signed + b"." + _segment(_ES256.sign(signed, keys.private))).decode("ascii"))
+    return Secret((signed + b"." + _segment(keys.signer.sign(signed))).decode("ascii"))
 
 
 def _chain(agent: Agent, parent: Identity) -> Json:

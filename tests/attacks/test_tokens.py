@@ -55,7 +55,7 @@ def raw_claims(text: str) -> Make:
 
 def signature(make: Callable[[bytes], bytes]) -> Make:
     """Another signature, made from the good one."""
-    return lambda b: b.token(sign=lambda signed: make(es256(b.keys.private)(signed)))
+    return lambda b: b.token(sign=lambda signed: make(es256(b.keys.signer.private)(signed)))
 
 
 def signed(sign: Callable[[Bench, bytes], bytes], **changes: Any) -> Make:
@@ -84,11 +84,11 @@ def hs256(key: Callable[[Bench], bytes]) -> Callable[[Bench, bytes], bytes]:
 
 
 def public_pem(b: Bench) -> bytes:
-    return b.keys.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return b.keys.signer.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def public_der(b: Bench) -> bytes:
-    return b.keys.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return b.keys.signer.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def jwk(b: Bench) -> bytes:
@@ -243,7 +243,7 @@ SIGNATURE: dict[str, tuple[Make, str]] = {
     "a zero in front": (signature(lambda s: b"\0" + s), "signature"),
     "twice": (signature(lambda s: s + s), "signature"),
     "half": (signature(lambda s: s[:32]), "signature"),
-    "in DER": (signed(lambda b, t: b.keys.private.sign(t, ECDSA(hashes.SHA256()))), "signature"),
+    "in DER": (signed(lambda b, t: b.keys.signer.private.sign(t, ECDSA(hashes.SHA256()))), "signature"),
     "widened to 66 byte numbers": (signature(lambda s: bytes(34) + s[:32] + bytes(34) + s[32:]), "signature"),
     "over SHA-384": (signed(lambda b, t: es256_over(b, t, hashes.SHA384())), "signature"),
     "by RSA": (signed(lambda _, t: RSA.sign(t, padding.PKCS1v15(), hashes.SHA256())), "signature"),
@@ -428,7 +428,7 @@ ED25519 = ed25519.Ed25519PrivateKey.generate()
 
 
 def es256_over(b: Bench, text: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
-    r, s = decode_dss_signature(b.keys.private.sign(text, ECDSA(algorithm)))
+    r, s = decode_dss_signature(b.keys.signer.private.sign(text, ECDSA(algorithm)))
     return numbers(r, s)(b"")
 
 

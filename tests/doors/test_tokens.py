@@ -37,7 +37,7 @@ async def test_the_public_keys_are_served_with_a_life(keys: SigningKeys, path: s
 
 
 async def test_no_private_member_of_a_key_is_served(keys: SigningKeys):
-    secret = keys.private.private_numbers().private_value
+    secret = keys.signer.private.private_numbers().private_value
     answer = await ask(keys, "/oauth2/jwks")
     assert not {"d", "p", "q", "k"} & set(answer.json()["keys"][0])
     assert format(secret, "x") not in answer.text

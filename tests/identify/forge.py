@@ -90,7 +90,7 @@ class Bench:
     def sealed(self, header: bytes, claims: bytes, sign: Callable[[bytes], bytes] | None = None) -> str:
         """Any bytes as header and claims, with a signature that is right unless `sign` makes another."""
         signed = f"{segment(header)}.{segment(claims)}".encode()
-        return f"{signed.decode()}.{segment((sign or es256(self.keys.private))(signed))}"
+        return f"{signed.decode()}.{segment((sign or es256(self.keys.signer.private))(signed))}"
 
     def token(self, header: dict[str, Any] | None = None, sign: Callable[[bytes], bytes] | None = None, **claims: Any) -> str:
         return self.sealed(encoded(self.header(**(header or {}))), encoded(self.claims(**claims)), sign)
