@@ -7,6 +7,7 @@ import json
 import httpx2
 import pytest
 
+from tests.authorize.world import identity as identity_of
 from tests.journeys.place import client_of, records, running, token_of, write_place
 from tests.simulators.upstreams import echo, upstream
 
@@ -91,7 +92,7 @@ async def test_the_same_arguments_get_the_same_answer_as_the_call(tmp_path):
 async def test_a_question_leaves_no_record_and_no_count(place):
     await decided(place, input={"text": "hi"})
     assert records(place.folder, "call") == []
-    assert place.gateway.pipeline.gatherer.look("writer").calls_last_minute == 0
+    assert place.gateway.pipeline.gatherer.look(identity_of("writer"), "notes").calls_last_minute == 0
 
 
 async def test_the_path_is_the_one_that_the_call_would_have(place):

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.call import Identity
 from gateway.doors.listing import Listing
+from tests.authorize.world import identity as identity_of
 from tests.journeys.place import client_of, records, running, token_of, write_place
 
 PATH = "/v1/tools"
@@ -77,7 +78,7 @@ async def test_a_new_policy_shows_at_once(place):
 async def test_a_listing_is_no_call(place):
     await seen(place)
     assert records(place.folder, "call") == []
-    assert place.gateway.pipeline.gatherer.look("writer").calls_last_minute == 0
+    assert place.gateway.pipeline.gatherer.look(identity_of("writer"), "notes").calls_last_minute == 0
     assert (await place.client.post(PATH)).status_code == 404
 
 

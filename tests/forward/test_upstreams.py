@@ -494,8 +494,8 @@ async def test_thousands_of_calls_cancelled_at_random_instants_lose_no_place_and
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         behaviours[:] = [sim.ok]
-        answers = await asyncio.gather(*(forward(upstreams, grant(tool)) for _ in range(8)))
-        assert [a.status for a in answers] == [200] * 8
+        answers = await asyncio.gather(*(forward(upstreams, grant(tool)) for _ in range(6)))  # all places that one agent may hold at once
+        assert [a.status for a in answers] == [200] * 6
         inner = upstreams._upstreams["t"]
         assert inner.bulkhead.taken == 0
         assert inner.transport.pool.size <= 8
