@@ -21,6 +21,11 @@ def test_the_whole_cookbook_passes(words):
     assert done.exit_code == 0, done.output
 
 
+def test_the_sample_and_its_cookbook_are_laid_out_as_fmt_does():
+    done = run("fmt", "--check", ROOT / "policies")
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_has_cases_that_its_own_policies_allow_and_deny(recipe):
     ids = re.findall(r'^@id\("([^"]+)"\)', (COOKBOOK / f"{recipe}.cedar").read_text(), re.MULTILINE)
