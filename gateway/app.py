@@ -30,6 +30,7 @@ from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
 from gateway.halting import Halting
+from gateway.inject import Services
 from gateway.issuance import TokenService
 from gateway.loading import audience, faults_of, load_beside, load_state, settle
 from gateway.metrics import LogHead, Metrics, ReloadResult
@@ -94,6 +95,7 @@ class Gateway:
         began = time.perf_counter()
         metrics, fatal = Metrics(), asyncio.Event()
         trust = await asyncio.to_thread(Trust.open, settings.state, teller(metrics.tokens, report), shared=share is not None)
+        trust.services = Services(trust.voucher, metrics.tokens.credential_fetched)
         try:
             state = await asyncio.to_thread(load_state, settings, trust)
             took_s = time.perf_counter() - began
@@ -112,6 +114,7 @@ class Gateway:
             gatherer=Gatherer(settings.limits, Halting(trust.ended)),
             summary=RefusalSummary(log, settings.limits),
         )
+        trust.voucher.sign_with(lambda: (pipeline.state.keys, pipeline.state.settings.url))
         gateway = cls(settings, pipeline, trust, report, share)
         gateway.fatal = fatal
         metrics.watch(
@@ -230,6 +233,7 @@ class Gateway:
         await self.pipeline.upstreams.replace(settings.tools)
         await self.trust.sources.replace(state.identifier.identities.issuers)
         self.pipeline.state = state
+        before.credentials.retire(state.credentials)
         self._orders.changed()
         self._loaded(state)
         self._report(f"reloaded: {state.bundle.policy_count} policies, {len(settings.tools)} tools, {state.agents} agents")
@@ -275,6 +279,7 @@ class Gateway:
             await self._agents.stop(limits.drain_timeout_s)
         await self._anchoring.stop()
         await self.pipeline.upstreams.close()
+        await self.pipeline.state.credentials.close()
         self.pipeline.shadowing.close()
         await self.pipeline.summary.close()
         await self._control.close()

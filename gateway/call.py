@@ -207,11 +207,16 @@ Verdict = Permit | Deny | Hold
 
 @dataclass(frozen=True, slots=True)
 class CredentialUse:
-    """Which credential went with a call, for the log: by reference and keyed fingerprint, never by value."""
+    """Which credential went with a call, for the log: by reference and keyed fingerprint, never by value.
+
+    `version` is its source's own number for it, `scope` a digest of what it was narrowed to; empty where there is none.
+    """
 
     name: str
     kind: str
     fingerprint: str
+    version: str = ""
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,11 @@ GC_YOUNG_MAX = 10_000
 """A call makes some hundred objects and no cycles: looking for cycles every 700 objects costs two percent for nothing."""
 
 
-def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] = ()) -> State:
+def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] = (), before: Credentials | None = None) -> State:
     """Load everything that a reload may change. Blocking and pure but for reading files. Raises Problems with all that was found.
 
-    `hot` are the agents and actions that were decided lately: their policies are parsed here, not at their next call.
+    `hot` are the agents and actions that were decided lately: their policies are parsed here, not at their next call. What was fetched for `before` is
+    taken over.
     """
     keys = open_keys(settings)
     identities = load_identities(settings.identities)
@@ -67,7 +68,7 @@ def load_state(settings: Settings, trust: Trust, hot: Iterable[tuple[str, str]] 
         catalogue=catalogue,
         identifier=_identifier(settings, identities, keys, trust),
         bundle=bundle,
-        credentials=Credentials.load(settings),
+        credentials=Credentials.load(settings, trust.services, before),
         keys=keys,
         digest=Blob.of(dumps(parts)).digest,
         parts=parts,
@@ -105,7 +106,7 @@ async def load_beside(state: State, trust: Trust, settings: Callable[[], Setting
     hot = state.bundle.hot
 
     def work() -> State:
-        return load_state(settings(), trust, hot)
+        return load_state(settings(), trust, hot, state.credentials)
 
     with _short_turns():
         return await asyncio.to_thread(work)

@@ -51,6 +51,8 @@ class Orders:
         stopped = self._pipeline.halting.sweep(self._pipeline.state.identifier.verifier.against)
         if stopped:
             self._report(f"stopped {stopped} calls on their way")
+        for kind, name in board.halts:
+            self._pipeline.state.credentials.revoke(kind, name)
         if board.trouble != self._trouble:
             self._trouble = board.trouble
             self._report(f"no call is served: {board.trouble}" if board.trouble else "the state can be read again; calls are served")

@@ -39,6 +39,7 @@ from gateway.metrics import Metrics
 from gateway.record import Log, Redactor
 from gateway.record.bodies import call_body, result_body
 from gateway.refusals import RefusalSummary
+from gateway.renewal import UNAUTHORIZED, again, may_renew
 from gateway.shadowing import Shadowing
 from gateway.state import State
 from gateway.streaming import RecordedStream
@@ -157,13 +158,18 @@ class _Journey:
         await self._record("")
         marks.append(perf_counter())
         leave = self.leave = pipeline.halting.leave(identity, call.tool)
-        grant = state.credentials.inject(verdict, tool.settings)
+        deadline = asyncio.get_running_loop().time() + tool.settings.total_timeout_s
+        grant = await state.credentials.inject(verdict, tool.settings, deadline)
         self.credential = grant.credential
         marks.append(perf_counter())
         body = call.body if invocation.body is None and call.body.length != 0 else None
-        deadline = asyncio.get_running_loop().time() + tool.settings.total_timeout_s
         self.sent = True
         answer = await pipeline.upstreams.forward(grant, body=body, deadline=deadline, leave=leave)
+        if answer.status == UNAUTHORIZED and may_renew(grant, body):
+            renewed = await state.credentials.renewed(grant, tool.settings, deadline)
+            if renewed is not None:
+                self.credential = renewed.credential
+                answer = await again(answer, pipeline.upstreams.forward(renewed, deadline=deadline, leave=leave))
         marks.append(perf_counter())
         return self._reply(answer, leave)
 

@@ -1,4 +1,4 @@
-"""What is counted of tokens: requests at the token endpoints, and the keys of foreign issuers."""
+"""What is counted of tokens: requests at the token endpoints, the keys of foreign issuers, and what is fetched for tools."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ class TokenMetrics(Collector):
         self.ages: Callable[[], Mapping[str, float | None]] = dict
         self._fetches = Counter("portreeve_key_fetches", "Fetches of the keys of foreign issuers", ["issuer", "result"], registry=registry)
         self._requests = Counter("portreeve_tokens", "Requests at the token endpoints", ["grant", "result"], registry=registry)
+        self._credentials = Counter(
+            "portreeve_credential_fetches", "Fetches of credentials that a service hands out", ["credential", "result"], registry=registry
+        )
         registry.register(self)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -28,6 +31,10 @@ class TokenMetrics(Collector):
     def fetched(self, issuer: str, result: str) -> None:
         """Count one fetch of an issuer's keys; `result` is ok or failed."""
         self._fetches.labels(issuer, result).inc()
+
+    def credential_fetched(self, credential: str, result: str) -> None:
+        """Count one fetch of a credential; the name is the deployment's, `result` is ok or failed."""
+        self._credentials.labels(credential, result).inc()
 
     def asked(self, grant: str, result: str) -> None:
         """Count one request. Both are from closed lists: a grant that is known or `unknown`; `issued`, `ok` or an error code."""

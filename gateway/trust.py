@@ -12,7 +12,9 @@ from gateway.errors import Problem, Problems
 from gateway.identify.dpop import Proofs
 from gateway.identify.federation import KeySources
 from gateway.identify.keysource import Told
+from gateway.identify.vouch import Voucher
 from gateway.identities import Identities
+from gateway.inject import Services
 from gateway.stores.database import FILE, Database
 from gateway.stores.ended import Ended
 from gateway.stores.enrolment import Enrolments
@@ -41,6 +43,8 @@ class Trust:
         self.enrolments = Enrolments(database, now)
         self.once: Once = SqliteOnce(database, now)
         self.proofs = Proofs(now, SqliteOnce(spent, now) if spent else MemoryOnce(now))
+        self.voucher = Voucher(now)
+        self.services = Services(self.voucher)
         self.changed: Callable[[], None] = lambda: None
         self._databases = [database, *([spent] if spent else [])]
         self._learning = asyncio.Lock()

@@ -12,7 +12,7 @@ PIPELINE = ROOT / "gateway" / "pipeline.py"
 DENY_CHECK = """        if not isinstance(verdict, Permit):
             return await self.refused(refusal_of(verdict))
 """
-INJECT = "grant = state.credentials.inject(verdict, tool.settings)"
+INJECT = "grant = await state.credentials.inject(verdict, tool.settings, deadline)"
 
 
 def mypy_of(source: str, folder: Path) -> str:

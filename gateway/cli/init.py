@@ -72,7 +72,7 @@ def write_sample(folder: Path, *, force: bool = False) -> list[Path]:
     if not ignored.exists():
         ignored.write_text(_IGNORED)
     settings = load(folder)
-    return [made for credential in settings.credentials.values() if (made := _example_secret(settings.folder, credential.secret))]
+    return [made for credential in settings.credentials.values() if (made := _example_secret(settings.folder, credential.secret or ""))]
 
 
 def sample_folder() -> Path:

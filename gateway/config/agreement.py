@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.kinds import Fault, is_loopback, looks_secret, quote
 from gateway.config.model import CredentialSettings, Limits, Listener, LogSettings, Settings, ToolSettings
+from gateway.config.sources import SOURCES
 
 SOCKET_BYTES_MAX = 100
 """sockaddr_un holds 108 on Linux and 104 elsewhere."""
@@ -54,6 +55,11 @@ def covers(hosts: tuple[str, ...], host: str, port: int) -> bool:
 def of_credential(credential: CredentialSettings, written: frozenset[str]) -> Iterator[Finding]:
     if not credential.hosts:
         yield "hosts", Fault("missing_key", "names no host", 'write the hosts it is for: hosts = ["api.example.com"]')
+    sources = sorted(written & SOURCES.keys())
+    if credential.secret is None and not sources:
+        yield "", Fault("missing_key", "does not say where the secret is", f'write secret = "env:NAME", or one of the tables {", ".join(SOURCES)}')
+    elif len(sources) + (credential.secret is not None) > 1:
+        yield sources[-1], Fault("contradiction", "is not the only place of the secret", "keep one: secret, or one table that says who hands it out")
     used = [key for key in ("header", "query", "basic_user") if getattr(credential, key) is not None]
     if len(used) != 1:
         message = f"goes into {' and '.join(used)}, not one place" if used else "does not say where it goes"

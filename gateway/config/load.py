@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gateway.config import agreement, kinds, suggest
+from gateway.config import agreement, handed_out, kinds, suggest
 from gateway.config.anchors import read_anchors
 from gateway.config.kinds import Fault
 from gateway.config.lines import Key
@@ -27,6 +27,7 @@ from gateway.config.model import (
 from gateway.config.reader import Reader
 from gateway.config.rules import ADDRESSES, RULES, GatewayTable, ListenTable
 from gateway.config.source import Source, read_source
+from gateway.config.sources import SOURCES, SourceSettings
 from gateway.errors import Problem, Problems
 
 FILE = "gateway.toml"
@@ -192,14 +193,27 @@ def _tool(reader: Reader, source: Source, name: str, table: Mapping[str, Any], f
 
 def _credential(reader: Reader, source: Source, name: str, table: Mapping[str, Any], found: _Found) -> None:
     key = ("credential", name)
-    values = reader.fields(CredentialSettings, source, key, table)
-    if values is None:
+    values = reader.fields(CredentialSettings, source, key, table, also=frozenset(SOURCES))
+    tables = [kind for kind in SOURCES if kind in table]
+    sources = [_source(reader, source, (*key, kind), table[kind], SOURCES[kind]) for kind in tables]
+    if values is None or None in sources:
         return
-    credential = CredentialSettings(name=name, file=source.file, line=source.line(key), **values)
+    credential = CredentialSettings(name=name, source=next(iter(sources), None), file=source.file, line=source.line(key), **values)
     found.credentials[name] = credential
     # a placement that was refused already is not called missing, too
-    if not any(k in table and k not in values for k in ("header", "query", "basic_user")):
+    if not any(k in table and k not in values for k in ("header", "query", "basic_user", "secret")):
         _report(reader, source, key, agreement.of_credential(credential, frozenset(table)))
+
+
+def _source(reader: Reader, source: Source, key: Key, value: object, cls: type[SourceSettings]) -> SourceSettings | None:
+    table = reader.table(source, key, value)
+    values = reader.fields(cls, source, key, table) if isinstance(value, dict) else None
+    if values is None:
+        return None
+    settings = cls(**values)
+    if table.keys() <= values.keys():  # else a key that was refused would be called missing, too
+        _report(reader, source, key, handed_out.of_source(settings, frozenset(table)))
+    return settings
 
 
 def _assemble(reader: Reader, main: Source, found: _Found) -> Settings | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from gateway.config.sources import SourceSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -136,15 +138,16 @@ class ToolSettings:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSettings:
-    """An upstream credential by reference: `secret` is `env:NAME` or `file:PATH`, never a value.
+    """An upstream credential by reference: `secret` is `env:NAME` or `file:PATH`, never a value; or a `source` hands it out.
 
     It goes into exactly one place: `header` (with `format`, where `{secret}` is replaced), `query` (a parameter name) or `basic_user`
     (HTTP Basic with the secret as password). `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
     """
 
     name: str
-    secret: str
     hosts: tuple[str, ...]
+    secret: str | None = None
+    source: SourceSettings | None = None
     header: str | None = None
     format: str = "{secret}"
     query: str | None = None

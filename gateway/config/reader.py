@@ -13,7 +13,8 @@ from typing import Any, Literal
 from gateway.config import suggest
 from gateway.config.kinds import Fault, quote
 from gateway.config.lines import Key
-from gateway.config.rules import RULES, Rule
+from gateway.config.rule import Rule
+from gateway.config.rules import RULES
 from gateway.config.source import Source
 from gateway.errors import Problem
 

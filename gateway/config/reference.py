@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from gateway.config import suggest
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
-from gateway.config.rules import RULES, GatewayTable, ListenTable, Rule
+from gateway.config.rule import Rule
+from gateway.config.rules import RULES, GatewayTable, ListenTable
+from gateway.config.sources import SOURCES
 
 TABLES: tuple[tuple[str, type], ...] = (
     ("gateway", GatewayTable),
@@ -22,6 +24,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("tool.NAME", ToolSettings),
     ("tool.NAME.operation.OP", InlineOperation),
     ("credential.NAME", CredentialSettings),
+    *((f"credential.NAME.{name}", cls) for name, cls in SOURCES.items()),
     ("witness.NAME", WitnessSettings),
     ("peer.NAME", PeerSettings),
 )

@@ -5,14 +5,15 @@ A test holds the two together: a key without a rule, a rule without a key, or a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from gateway.call import FACT_KINDS
-from gateway.config import keylines, kinds
+from gateway.config import keylines, kinds, source_rules
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
+from gateway.config.rule import Rule
+from gateway.config.sources import OAuth2Settings
 from gateway.logmode import LOG_MODES
 
 EFFECTS = ("read", "idempotent_write", "write", "destructive")
@@ -42,21 +43,6 @@ class ListenTable:
 
 
 ADDRESSES = {"agents": "127.0.0.1:8080", "admin": "127.0.0.1:9090"}
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What one key means. `low` and `high` are inclusive. `text` checks and tidies a text (or each of a list, or each value of a table).
-
-    `choices` are the only texts. `path` says what must exist: a `file`, a `folder`, or nothing yet (`new`).
-    """
-
-    doc: str
-    low: float | None = None
-    high: float | None = None
-    text: Callable[[str], str] | None = None
-    choices: tuple[str, ...] = ()
-    path: Literal["file", "folder", "new"] | None = None
 
 
 _DAY = 24 * 3600
@@ -202,6 +188,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     ToolSettings: TOOL,
     InlineOperation: OPERATION,
     CredentialSettings: CREDENTIAL,
+    OAuth2Settings: source_rules.OAUTH2,
     WitnessSettings: WITNESS,
     PeerSettings: PEER,
 }

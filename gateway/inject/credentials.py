@@ -2,75 +2,120 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
 from gateway.call import CredentialUse, Grant, Invocation, Permit
 from gateway.config.model import CredentialSettings, Settings, ToolSettings
 from gateway.errors import Problem, Problems, Refusal
 from gateway.inject import headers as fields
 from gateway.inject.environment import EnvironmentSource
+from gateway.inject.faults import faults_of, problem_of, tool_faults_of
 from gateway.inject.file import FileSource
 from gateway.inject.fingerprint import Fingerprints
+from gateway.inject.kept import Kept
+from gateway.inject.opening import NO_SERVICES, Services, open_source
+from gateway.inject.placing import place
 from gateway.inject.request import Target, query_of
-from gateway.inject.source import CredentialSource, Unreadable
+from gateway.inject.source import CredentialSource, LocalSource, Need, Unreadable, scope_hash
 from gateway.secret import Secret
 
 
 @dataclass(slots=True)
 class _Credential:
-    """A credential, its source, and what was derived from the value it has now: kept until the source hands out another Secret."""
+    """A credential, its source, and what was derived from the value it has now: kept until the source hands out another Secret.
+
+    `kept` holds what the source hands out for a time; None for a source that is looked at anew for each call.
+    """
 
     settings: CredentialSettings
     source: CredentialSource
+    kept: Kept | None = None
     value: Secret | None = None
     placed: Secret | None = None
     use: CredentialUse | None = None
 
 
 class Credentials:
-    """What a deployment's tools need to be called. Made by `load`; a reload makes another."""
+    """What a deployment's tools need to be called. Made by `load`; a reload makes another, which takes over what was fetched already."""
 
     def __init__(self, credentials: Mapping[str, _Credential], fingerprints: Fingerprints) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
+        self.closing: set[asyncio.Task[None]] = set()
         self._fingerprints = fingerprints
         self._targets: dict[str, tuple[ToolSettings, Target]] = {}
 
     @classmethod
-    def load(cls, settings: Settings) -> Credentials:
-        """Open every source; secrets themselves may still be missing (see `check`). Raises Problems for settings that can never work."""
+    def load(cls, settings: Settings, services: Services = NO_SERVICES, before: Credentials | None = None) -> Credentials:
+        """Open every source; secrets themselves may still be missing (see `check`). Raises Problems for settings that can never work.
+
+        A credential whose settings are those of `before` keeps what was fetched for it.
+        """
         problems: list[Problem] = []
         credentials: dict[str, _Credential] = {}
         for name, credential in settings.credentials.items():
-            problems += _faults(credential)
-            source = open_source(credential.secret, settings.folder)
+            problems += faults_of(credential)
+            old = before.credentials.get(name) if before else None
+            if old is not None and old.kept is not None and old.settings == credential:
+                credentials[name] = _Credential(credential, old.source, old.kept)
+                continue
+            source = open_source(credential, settings.folder, services)
             if source is None:
-                problems.append(_problem(credential, "unknown_scheme", "secret is neither env:NAME nor file:PATH", 'write secret = "env:NAME"'))
+                problems.append(problem_of(credential, "unknown_scheme", "secret is neither env:NAME nor file:PATH", 'write secret = "env:NAME"'))
             else:
-                credentials[name] = _Credential(credential, source)
+                is_kept = not isinstance(source, LocalSource)
+                credentials[name] = _Credential(credential, source, Kept(name, source, services.told) if is_kept else None)
         for tool in settings.tools.values():
-            problems += _tool_faults(tool, settings.credentials)
+            problems += tool_faults_of(tool, settings.credentials)
         if problems:
             raise Problems(problems)
         return cls(credentials, Fingerprints(settings.keys))
 
     def check(self) -> list[Problem]:
-        """Every credential that cannot be had or placed now, as `portreeve check` shows it. Never shows a value."""
+        """Every credential that cannot be had or placed now, as `portreeve check` shows it: no other service is asked. Never shows a value."""
         problems = []
-        for credential in self._credentials.values():
+        for credential in self.credentials.values():
             try:
-                _place(credential.settings, credential.source.fetch())
+                credential.source.check()
+                if isinstance(credential.source, EnvironmentSource | FileSource):
+                    place(credential.settings, credential.source.take().secret)
             except Unreadable as unreadable:
-                problems.append(_problem(credential.settings, "credential_unreadable", unreadable.reason, unreadable.remedy))
+                problems.append(problem_of(credential.settings, "credential_unreadable", unreadable.reason, unreadable.remedy))
         return problems
 
-    def inject(self, permit: Permit, tool: ToolSettings) -> Grant:
+    def retire(self, successor: Credentials) -> None:
+        """`successor` is in force now: end what it did not take over, once the fetches under way have ended. It sees to the end of that."""
+        taken = {id(credential.kept) for credential in successor.credentials.values()}
+        gone = [c.kept for c in self.credentials.values() if c.kept is not None and id(c.kept) not in taken]
+        successor.closing |= {task for task in self.closing if not task.done()} | {asyncio.create_task(kept.close()) for kept in gone}
+
+    async def close(self) -> None:
+        """Give back what can be given back."""
+        kept = [credential.kept for credential in self.credentials.values() if credential.kept is not None]
+        await asyncio.gather(*self.closing, *(each.close() for each in kept))
+
+    def revoke(self, kind: str, name: str) -> int:
+        """An `agent` or a `user` is stopped: forget, and give back where that can be done, all that was fetched for it. Returns how many."""
+        return sum(credential.kept.revoke(kind, name) for credential in self.credentials.values() if credential.kept is not None)
+
+    async def renewed(self, grant: Grant, tool: ToolSettings, deadline_s: float) -> Grant | None:
+        """The grant with another secret, after the tool would not take this one; None where there is no other. `deadline_s` as in `inject`."""
+        credential = self.credentials.get(grant.credential.name) if grant.credential else None
+        if credential is None or credential.kept is None or grant.secret is None:
+            return None
+        try:
+            need = _need(grant.permit)
+            if not credential.kept.drop(need, credential.source.scope(need), grant.secret):
+                return None
+            return await self.inject(grant.permit, tool, deadline_s)
+        except (Unreadable, Refusal):
+            return None  # the answer that the tool gave stands
+
+    async def inject(self, permit: Permit, tool: ToolSettings, deadline_s: float | None = None) -> Grant:
         """Build the request that goes up. The secret is fetched here, after the permit, and for the permitted call alone.
 
-        Raises Refusal: credential_unavailable, path_refused, malformed_request, contract_violation; nothing was sent then.
+        `deadline_s`, on the event loop's clock, is when the call must be over. Raises Refusal: credential_unavailable, path_refused, malformed_request, contract_violation; nothing was sent then.
         """
         invocation = permit.invocation
         call = invocation.call
@@ -80,13 +125,13 @@ class Credentials:
         path = target.path(call.path)
         settings, secret, placed, use = None, None, None, None
         if tool.credential is not None:
-            credential = self._credentials.get(tool.credential)
+            credential = self.credentials.get(tool.credential)
             if credential is None:
                 raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not declared")
             settings = credential.settings
             if not target.is_named_by(settings.hosts):
                 raise Refusal("credential_unavailable", reason=f"credential {settings.name} is not bound to {target.host}:{target.port}")
-            secret, placed, use = self._fetch(credential)
+            secret, placed, use = await self._fetch(credential, permit, deadline_s)
         query: str | Secret = query_of(invocation, settings)
         headers = _headers(invocation, target, has_credential=secret is not None)
         if settings is not None and placed is not None:
@@ -113,7 +158,7 @@ class Credentials:
         found = self._targets.get(tool.name)
         if found is not None and found[0] is tool:
             return found[1]
-        credential = self._credentials.get(tool.credential) if tool.credential else None
+        credential = self.credentials.get(tool.credential) if tool.credential else None
         try:
             target = Target.of(tool, credential.settings if credential else None)
         except ValueError as error:
@@ -121,13 +166,16 @@ class Credentials:
         self._targets[tool.name] = (tool, target)
         return target
 
-    def _fetch(self, credential: _Credential) -> tuple[Secret, Secret, CredentialUse]:
+    async def _fetch(self, credential: _Credential, permit: Permit, deadline_s: float | None) -> tuple[Secret, Secret, CredentialUse]:
         """The secret as it is now, as it stands in the request, and how the log names it."""
-        settings = credential.settings
+        settings, source, need = credential.settings, credential.source, _need(permit)
         try:
-            secret = credential.source.fetch()
+            scope = source.scope(need)
+            fetched = await (credential.kept.fetch(need, scope, deadline_s) if credential.kept is not None else source.fetch(need))
+            secret = fetched.secret
             if secret is not credential.value or credential.placed is None or credential.use is None:
-                placed, use = _place(settings, secret), CredentialUse(settings.name, credential.source.kind, self._fingerprints.of(secret))
+                placed = place(settings, secret)
+                use = CredentialUse(settings.name, source.kind, self._fingerprints.of(secret), fetched.version, scope_hash(scope))
                 credential.value, credential.placed, credential.use = secret, placed, use
                 return secret, placed, use
         except Unreadable as unreadable:
@@ -135,14 +183,9 @@ class Credentials:
         return secret, credential.placed, credential.use
 
 
-def open_source(reference: str, folder: Path) -> CredentialSource | None:
-    """The source for a reference such as `env:NAME` or `file:PATH` (relative to `folder`); None when no source knows its scheme."""
-    scheme, _, rest = reference.partition(":")
-    if scheme == "env" and rest:
-        return EnvironmentSource(rest)
-    if scheme == "file" and rest:
-        return FileSource(folder / rest)
-    return None
+def _need(permit: Permit) -> Need:
+    invocation = permit.invocation
+    return Need(permit.identity, invocation.operation.name, invocation.arguments)
 
 
 def _headers(invocation: Invocation, target: Target, *, has_credential: bool) -> list[tuple[str, str | Secret]]:
@@ -160,60 +203,3 @@ def _headers(invocation: Invocation, target: Target, *, has_credential: bool) ->
     headers += passed
     headers.append(("accept-encoding", "identity" if has_credential or not fields.accepts_gzip(sent) else "gzip, identity"))
     return headers
-
-
-def _place(settings: CredentialSettings, secret: Secret) -> Secret:
-    """The secret as it stands in the request: a header's value, or a query parameter with its name. Raises Unreadable."""
-    text = secret.reveal()
-    if settings.query:
-        return Secret(f"{quote(settings.query, safe='')}={quote(text, safe='')}")
-    if settings.basic_user is not None:
-        return Secret("Basic " + base64.b64encode(f"{settings.basic_user}:{text}".encode()).decode("ascii"))
-    if not text.isascii() or text != text.strip():
-        raise Unreadable("the secret cannot stand in a header: it is not ASCII, or has a space at an end", "store the credential alone")
-    return Secret(settings.format.replace("{secret}", text))
-
-
-def _problem(credential: CredentialSettings, code: str, message: str, remedy: str, key: str = "secret") -> Problem:
-    return Problem(code, message, file=credential.file, line=credential.line, key=f"credential.{credential.name}.{key}", remedy=remedy)
-
-
-def _faults(credential: CredentialSettings) -> list[Problem]:
-    """What is wrong with a credential's settings by themselves."""
-    found = []
-    places = [p for p in (credential.header, credential.query, credential.basic_user) if p is not None]
-    if len(places) != 1:
-        remedy = "give exactly one of header, query and basic_user"
-        found.append(_problem(credential, "credential_place", f"{len(places)} places for one credential", remedy, "header"))
-    name = (credential.header or "authorization").lower()
-    if not fields.is_field_name(name) or name in fields.HOP_BY_HOP | {"host", "content-length", "content-type", "accept-encoding"}:
-        found.append(_problem(credential, "credential_header", f"no credential can travel in {name!r}", 'write header = "authorization"', "header"))
-    if credential.format.count("{secret}") != 1 or not credential.format.isprintable() or not credential.format.isascii():
-        found.append(_problem(credential, "credential_format", "format must hold {secret} once", 'write format = "Bearer {secret}"', "format"))
-    if not credential.hosts:
-        found.append(_problem(credential, "credential_hosts", "bound to no host", "name the hosts it may be sent to", "hosts"))
-    return found
-
-
-def _tool_faults(tool: ToolSettings, credentials: Mapping[str, CredentialSettings]) -> list[Problem]:
-    """What is wrong between a tool and its credential, or with the headers it lets through."""
-
-    def problem(code: str, key: str, message: str, remedy: str) -> Problem:
-        return Problem(code, message, file=tool.file, line=tool.line, key=f"tool.{tool.name}.{key}", remedy=remedy)
-
-    found = [
-        problem("header_never_forwarded", "request_headers", f"{name} is never let through to an upstream", f"take {name} out of request_headers")
-        for name in tool.request_headers
-        if fields.is_never(name.lower())
-    ]
-    credential = credentials.get(tool.credential) if tool.credential else None
-    if tool.credential and credential is None:
-        found.append(problem("unknown_credential", "credential", f"there is no [credential.{tool.credential}]", "declare it, or take it out"))
-    try:
-        target = Target.of(tool, credential)
-    except ValueError:
-        return [*found, problem("bad_url", "url", "not a plain base URL", "write scheme, host, optional port and path")]
-    if credential is not None and not target.is_named_by(credential.hosts):
-        message = f"credential {credential.name} is not bound to {target.host}:{target.port}"
-        found.append(problem("credential_host", "url", message, f'add "{target.host}:{target.port}" to credential.{credential.name}.hosts'))
-    return found

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import os
 
-from gateway.inject.source import Unreadable, secret_of
-from gateway.secret import Secret
+from gateway.inject.source import Fetched, LocalSource, Need, Unreadable, secret_of
 
 
-class EnvironmentSource:
+class EnvironmentSource(LocalSource):
     """A secret in an environment variable. A later change of the variable has no effect: a process cannot be given a new environment."""
 
     kind = "env"
 
     def __init__(self, name: str) -> None:
-        self._found: Secret | Unreadable
+        self._found: Fetched | Unreadable
         where = f"environment variable {name}"
         value = os.environ.get(name)
         if value is None:
             self._found = Unreadable(f"{where} is not set", f"set {name} before the start, or use file:PATH")
             return
         try:
-            self._found = secret_of(os.fsencode(value), where)
+            self._found = Fetched(secret_of(os.fsencode(value), where))
         except Unreadable as unreadable:
             self._found = unreadable
 
-    def fetch(self) -> Secret:
+    def check(self) -> None:
+        self.take()
+
+    async def fetch(self, need: Need) -> Fetched:  # noqa: ARG002 - the same for everybody
+        return self.take()
+
+    def take(self) -> Fetched:
+        """The secret as it was at the start. Raises Unreadable."""
         if isinstance(self._found, Unreadable):
             raise Unreadable(self._found.reason, self._found.remedy)
         return self._found

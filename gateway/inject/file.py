@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.inject.source import SECRET_BYTES_MAX, Unreadable, secret_of
+from gateway.inject.source import SECRET_BYTES_MAX, Fetched, LocalSource, Need, Unreadable, secret_of
 from gateway.secret import Secret
 
 LOOK_INTERVAL_S = 1.0
@@ -21,19 +21,27 @@ LOOK_INTERVAL_S = 1.0
 _Mark = tuple[int, int, int, int]
 
 
-class FileSource:
-    """A secret in a file. Looked at when it is fetched, at most once a second. `now` is a monotonic clock in seconds."""
+class FileSource(LocalSource):
+    """A secret in a file, made by `parse`. Looked at when it is fetched, at most once a second. `now` is a monotonic clock in seconds."""
 
     kind = "file"
 
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], float] = time.monotonic, parse: Callable[[bytes, str], Secret] = secret_of) -> None:
         self._path = path
+        self._parse = parse
         self._now = now
         self._looked_at_s = float("-inf")
         self._mark: _Mark | None = None
-        self._found: Secret | Unreadable = Unreadable(f"{path} was not read yet", "")
+        self._found: Fetched | Unreadable = Unreadable(f"{path} was not read yet", "")
 
-    def fetch(self) -> Secret:
+    def check(self) -> None:
+        self.take()
+
+    async def fetch(self, need: Need) -> Fetched:  # noqa: ARG002 - the same for everybody
+        return self.take()
+
+    def take(self) -> Fetched:
+        """The secret as it is now. Raises Unreadable."""
         now_s = self._now()
         if now_s - self._looked_at_s >= LOOK_INTERVAL_S:
             self._looked_at_s = now_s
@@ -55,7 +63,7 @@ class FileSource:
             self._guard(status)
             mark = (status.st_ino, status.st_dev, status.st_mtime_ns, status.st_size)
             if mark != self._mark or isinstance(self._found, Unreadable):
-                self._found = secret_of(_read(descriptor), str(self._path))
+                self._found = Fetched(self._parse(_read(descriptor), str(self._path)))
                 self._mark = mark
         except OSError as error:
             self._lose(Unreadable(f"cannot read {self._path}: {error.strerror}", "check the file and its disk"))

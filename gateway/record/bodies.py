@@ -75,8 +75,14 @@ def result_body(call: ToolCall, receipt: Receipt, outcome: Outcome, credential: 
         "status": outcome.status,
         "http": outcome.http_status,
         "tries": [{"u": a.upstream, "s": a.result, "ms": a.elapsed_ms} for a in outcome.attempts],
-        "cred": {"name": credential.name, "kind": credential.kind, "fp": credential.fingerprint} if credential else None,
+        "cred": _credential(credential) if credential else None,
         "bytes": outcome.bytes_down,
         "ms": outcome.elapsed_ms,
         "code": outcome.code,
     }
+
+
+def _credential(use: CredentialUse) -> Json:
+    """By reference, never by value."""
+    more = {"version": use.version, "scope": use.scope}
+    return {"name": use.name, "kind": use.kind, "fp": use.fingerprint, **{name: value for name, value in more.items() if value}}

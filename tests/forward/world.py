@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 from gateway.call import Answer, Basis, Blob, Body, Grant, Headers, Identity, Invocation, Operation, Permit, ToolCall
 from gateway.config.model import CredentialSettings, Limits, Listener, LogSettings, Settings, ToolSettings
@@ -68,17 +69,27 @@ def settings(folder: Path, tools: tuple[ToolSettings, ...] = (), credentials: tu
     )
 
 
+def at_once(work: Coroutine[Any, Any, Grant]) -> Grant:
+    """What a coroutine comes to that waits for nothing, as that of a secret on this machine must not."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    work.close()
+    raise AssertionError("it waited")
+
+
 def grant(tool: ToolSettings, folder: Path | None = None, *, given: Permit | None = None, secret: str | None = None, **more) -> Grant:
     """A grant as inject makes it; with a credential in `x-api-key` when a secret is given."""
     given = given or permit(tool=tool.name, **more)
     if secret is None:
-        return Credentials.load(settings(Path("/nonexistent"), (tool,))).inject(given, tool)
+        return at_once(Credentials.load(settings(Path("/nonexistent"), (tool,))).inject(given, tool))
     assert folder
     file = folder / "secret"
     file.write_text(secret)
     file.chmod(0o600)
-    credential = CredentialSettings("c", f"file:{file}", ("127.0.0.1",), header="x-api-key")
-    return Credentials.load(settings(folder, (tool,), (credential,))).inject(given, tool)
+    credential = CredentialSettings("c", ("127.0.0.1",), f"file:{file}", header="x-api-key")
+    return at_once(Credentials.load(settings(folder, (tool,), (credential,))).inject(given, tool))
 
 
 async def forward(upstreams: Upstreams, granted: Grant, *, body: Body | None = None, within_s: float = 20) -> Answer:

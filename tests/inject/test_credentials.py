@@ -12,7 +12,7 @@ from gateway.config.model import CredentialSettings, ToolSettings
 from gateway.errors import Problems, Refusal
 from gateway.inject import Credentials
 from gateway.secret import Secret
-from tests.forward.world import SECRET, permit, settings
+from tests.forward.world import SECRET, at_once, permit, settings
 
 TOOL = ToolSettings("t", "https://up.example/v1", credential="c")
 
@@ -27,7 +27,7 @@ def credential(tmp_path, **more) -> CredentialSettings:
 
 
 def inject(tmp_path, given=None, *, tool=TOOL, **more):
-    return Credentials.load(settings(tmp_path, (tool,), (credential(tmp_path, **more),))).inject(given or permit(), tool)
+    return at_once(Credentials.load(settings(tmp_path, (tool,), (credential(tmp_path, **more),))).inject(given or permit(), tool))
 
 
 def revealed(granted) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_a_credential_bound_elsewhere_stops_the_start(tmp_path, hosts):
 def test_a_tool_that_moved_after_the_check_gets_no_credential(tmp_path):
     credentials = Credentials.load(settings(tmp_path, (TOOL,), (credential(tmp_path),)))
     with pytest.raises(Refusal) as caught:
-        credentials.inject(permit(), replace(TOOL, url="https://evil.example/v1"))
+        at_once(credentials.inject(permit(), replace(TOOL, url="https://evil.example/v1")))
     assert (caught.value.code, SECRET in str(caught.value)) == ("credential_unavailable", False)
 
 
@@ -160,12 +160,12 @@ def test_settings_that_can_never_work_stop_the_start(tmp_path, place):
 
 
 def test_a_secret_that_is_missing_is_found_by_check_and_refused_when_needed(tmp_path):
-    missing = CredentialSettings("c", "env:PORTREEVE_TEST_UNSET", ("up.example",), header="authorization", file="gateway.toml", line=7)
+    missing = CredentialSettings("c", ("up.example",), "env:PORTREEVE_TEST_UNSET", header="authorization", file="gateway.toml", line=7)
     credentials = Credentials.load(settings(tmp_path, (TOOL,), (missing,)))
     [problem] = credentials.check()
     assert (problem.code, problem.place, problem.key) == ("credential_unreadable", "gateway.toml:7", "credential.c.secret")
     with pytest.raises(Refusal) as caught:
-        credentials.inject(permit(), TOOL)
+        at_once(credentials.inject(permit(), TOOL))
     assert (caught.value.code, caught.value.outcome) == ("credential_unavailable", "refused")
 
 

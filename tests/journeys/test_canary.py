@@ -12,10 +12,12 @@ import pytest
 
 from tests.journeys.place import UPSTREAM_KEY, client_of, running, token_of, write_place
 from tests.simulators import upstreams
+from tests.simulators.token_endpoint import CLIENT_SECRET, TokenEndpoint
 from tests.simulators.upstreams import Seen, answer, upstream
 
 QUERY_KEY = "CANARY-query-key+/=5b2e"
 BASIC_KEY = "CANARY-basic-key-77aa"
+TOKEN = TokenEndpoint.token
 
 MORE = """
 [tool.asks]
@@ -24,6 +26,12 @@ credential = "query-key"
 [tool.basic]
 url = "http://127.0.0.1:{port}/basic"
 credential = "basic-key"
+[tool.token]
+url = "http://127.0.0.1:{port}/token"
+credential = "token"
+[tool.failing]
+url = "http://127.0.0.1:{port}/failing"
+credential = "failing"
 [tool.dead]
 url = "http://127.0.0.1:1"
 credential = "dead-key"
@@ -41,6 +49,22 @@ secret = "file:basic.key"
 header = "Authorization"
 format = "Bearer {{secret}}"
 hosts = ["127.0.0.1:1"]
+[credential.token]
+header = "Authorization"
+format = "Bearer {{secret}}"
+hosts = ["127.0.0.1:{port}"]
+[credential.token.oauth2]
+token_url = "http://127.0.0.1:{tokens}/token"
+client_id = "gateway"
+client_secret = "file:client.key"
+[credential.failing]
+query = "t"
+hosts = ["127.0.0.1:{port}"]
+[credential.failing.oauth2]
+token_url = "http://127.0.0.1:{tokens}/echo"
+client_id = "gateway"
+client_auth = "post"
+client_secret = "file:client.key"
 """
 RULES = '@id("all") permit (principal in AgentGroup::"writers", action, resource);\n'
 
@@ -54,6 +78,16 @@ def forms(secret: str) -> list[bytes]:
         found.append(coded[4 if shift else 0 : -4])
         found.append(coded[4 if shift else 0 : -4].replace(b"+", b"-").replace(b"/", b"_"))
     return found
+
+
+class Tokens(TokenEndpoint):
+    """Gives tokens at /token; says in an error all that it was sent, elsewhere."""
+
+    async def __call__(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        if seen.target == "/token":
+            await super().__call__(seen, writer)
+        else:
+            writer.write(answer(400, json.dumps({"error": seen.body.decode(), "error_description": str(seen.headers)}).encode()))
 
 
 async def misbehaving(seen: Seen, writer: asyncio.StreamWriter) -> None:
@@ -88,7 +122,7 @@ async def play(place, token: str) -> list[bytes]:
 
     agents, admin = place.gateway.addresses["agents"], place.gateway.addresses["admin"]
     async with client_of(agents, token) as good, client_of(agents, token[:-6] + "AAAAAA") as forged, client_of(admin, None) as operator:
-        for tool in ("plain", "asks", "basic"):
+        for tool in ("plain", "asks", "basic", "token", "failing"):
             for path in ("ok", "redirect", "garbage", "broken", "stream", "fails", "a?x=1"):
                 await call("GET", f"/tools/{tool}/{path}", client=good)
             await call("POST", f"/tools/{tool}/ok", client=good, content=b"body")
@@ -112,13 +146,13 @@ def canary_environment(monkeypatch):
 @pytest.mark.usefixtures("canary_environment")
 async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    async with upstream(misbehaving) as up:
+    async with upstream(misbehaving) as up, upstream(Tokens()) as tokens:
         write_place(tmp_path, up.port)
-        (tmp_path / "gateway.toml").write_text((tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port))
+        (tmp_path / "gateway.toml").write_text((tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port, tokens=tokens.port))
         (tmp_path / "policies" / "all.cedar").write_text(RULES)
-        basic = tmp_path / "basic.key"
-        basic.touch(0o600)
-        basic.write_text(BASIC_KEY)
+        for name, secret in (("basic.key", BASIC_KEY), ("client.key", CLIENT_SECRET)):
+            (tmp_path / name).touch(0o600)
+            (tmp_path / name).write_text(secret)
         async with running(tmp_path) as place:
             token = token_of(tmp_path)
             received = b"\n".join(await play(place, token))
@@ -128,15 +162,19 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
     assert UPSTREAM_KEY.encode() in used, "the journey must really have used the secrets"
     assert quote(QUERY_KEY, safe="").encode() in used
     assert base64.b64encode(f"robot:{BASIC_KEY}".encode()) in used
-    assert token.encode() not in used
+    assert f"Bearer {TOKEN}-1".encode() in used
+    assert CLIENT_SECRET in str([base64.b64decode((s.header("authorization") or "").removeprefix("Basic ")) for s in tokens.seen]).replace(
+        "%2B", "+"
+    ).replace("%2F", "/")
+    assert token.encode() not in used and token not in str(tokens.seen)
     out, err = capfd.readouterr()
     places = {"answers": received, "reports": said, "stdout": out.encode(), "stderr": err.encode(), "logging": caplog.text.encode()}
-    belongs = {tmp_path / "notes.key", tmp_path / "basic.key"}
+    belongs = {tmp_path / "notes.key", tmp_path / "basic.key", tmp_path / "client.key"}
     for file in tmp_path.rglob("*"):
         if file.is_file() and file not in belongs:
             places[str(file.relative_to(tmp_path))] = file.read_bytes()
     assert any(name.endswith(".jsonl") for name in places)
-    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", token[:-10]):
+    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", TOKEN, CLIENT_SECRET, token[:-10]):
         for form in forms(secret):
             leaks = [name for name, content in places.items() if form in content]
             assert leaks == [], f"{form!r} leaked"

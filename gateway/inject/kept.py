@@ -1,0 +1,204 @@
+"""Keeps what a service handed out for as long as it is good: for the one for whom it was fetched, and for nobody else.
+
+The key is the credential, everybody in the chain of delegation, and what the secret was narrowed to; a part less, and one agent would act with what
+another one was given. Whoever asks while a fetch is under way waits for that one. What is kept is fetched anew in good time, while it still serves.
+A service that fails is left alone for a while, so that calls are refused at once and neither it nor other tools suffer from those that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.inject.source import CredentialSource, Fetched, Need, Unreachable, Unreadable
+from gateway.secret import Secret
+
+REFRESH_AT = 0.8
+"""The part of its life after which a secret is fetched anew."""
+MARGIN_S = 10.0
+"""It is not used in the last seconds of its life (a tenth of it, if that is less): a call takes time."""
+RENEW_INTERVAL_S = 10.0
+"""A tool that says 401 to everything does not make us fetch for every call."""
+HOLD_OFF_S, HOLD_OFF_S_MAX = 1.0, 30.0
+ENTRIES_MAX = 10_000
+WAITING_MAX = 256
+"""Calls that may wait for one credential: fewer than the gateway has room for, so that others get through."""
+FETCH_S_MAX = 10.0
+
+Told = Callable[[str, str], None]
+"""What hears of each fetch: the credential's name, and `ok` or `failed`."""
+Result = TypeVar("Result")
+_Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is kept for one key. Times are of the owner's clock."""
+
+    fetched: Fetched | None = None
+    refresh_at_s: float = 0.0
+    ends_at_s: float = 0.0
+    renewed_at_s: float = float("-inf")
+    flight: asyncio.Task[Fetched | Unreadable] | None = None
+    trouble: Unreadable | None = None
+    trouble_until_s: float = 0.0
+
+
+class Kept:
+    """The secrets of one credential, by whom they are for. `now` is a monotonic clock in seconds."""
+
+    def __init__(
+        self, name: str, source: CredentialSource, told: Told = lambda _name, _result: None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._source = source
+        self._told = told
+        self._now = now
+        self._entries: dict[_Key, _Entry] = {}
+        self._waiting = 0
+        self._failures = 0
+        self._held_off_until_s = 0.0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def fetch(self, need: Need, scope: str, deadline_s: float | None = None) -> Fetched:
+        """A secret that is good now. `deadline_s` is on the event loop's clock. Raises Unreadable."""
+        entry, now_s = self._entry(need, scope), self._now()
+        if entry.fetched is not None and now_s < entry.ends_at_s:
+            if now_s >= entry.refresh_at_s and entry.flight is None and not self._is_held_off(entry, now_s):
+                self._start(entry, need)
+            return entry.fetched
+        if entry.flight is None:
+            if self._is_held_off(entry, now_s):
+                raise (
+                    _again(entry.trouble)
+                    if entry.trouble
+                    else Unreachable("its service failed a moment ago and is left alone", "look at the service")
+                )
+            self._start(entry, need)
+        assert entry.flight is not None
+        return await self._wait(entry.flight, deadline_s)
+
+    def _entry(self, need: Need, scope: str) -> _Entry:
+        key = (self._name, scope, *need.whose)
+        found = self._entries.get(key)
+        if found is None:
+            if len(self._entries) >= ENTRIES_MAX:
+                self._make_room()
+            found = self._entries[key] = _Entry()
+        return found
+
+    def _make_room(self) -> None:
+        """Forget what has ended; if nothing has, what was fetched first."""
+        now_s = self._now()
+        over = [key for key, entry in self._entries.items() if entry.flight is None and entry.ends_at_s <= now_s] or [next(iter(self._entries))]
+        for key in over:
+            self._end(self._entries.pop(key))
+
+    def _is_held_off(self, entry: _Entry, now_s: float) -> bool:
+        return now_s < self._held_off_until_s or now_s < entry.trouble_until_s
+
+    async def _wait(self, flight: asyncio.Task[Fetched | Unreadable], deadline_s: float | None) -> Fetched:
+        if self._waiting >= WAITING_MAX:
+            raise Unreachable(f"{WAITING_MAX} calls wait for it already", "look at the service that hands it out")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                found = await asyncio.shield(flight)  # a caller that leaves does not take the others' fetch along
+        except TimeoutError:
+            raise Unreachable("it did not come before the call's deadline", "look at the service that hands it out") from None
+        finally:
+            self._waiting -= 1
+        if isinstance(found, Unreadable):
+            raise _again(found)
+        return found
+
+    def _start(self, entry: _Entry, need: Need) -> None:
+        entry.flight = self._run(self._get(entry, need))
+
+    def _run(self, work: Coroutine[None, None, Result]) -> asyncio.Task[Result]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _get(self, entry: _Entry, need: Need) -> Fetched | Unreadable:
+        """One fetch, and what follows from it. Its failure is a value: nobody may be waiting for it."""
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                fetched = await self._source.fetch(need)
+        except TimeoutError:
+            return self._failed(entry, Unreachable(f"its service did not answer within {FETCH_S_MAX:g} s", "look at the service"))
+        except Unreadable as unreadable:
+            return self._failed(entry, unreadable)
+        finally:
+            entry.flight = None
+        before, now_s = entry.fetched, self._now()
+        life_s = fetched.life_s or 0.0
+        entry.fetched, entry.trouble, entry.trouble_until_s = fetched, None, 0.0
+        entry.refresh_at_s = now_s + life_s * REFRESH_AT
+        entry.ends_at_s = now_s + life_s - min(MARGIN_S, life_s / 10)
+        self._failures, self._held_off_until_s = 0, 0.0
+        self._told(self._name, "ok")
+        if before is not None and before.lease and before.lease != fetched.lease:
+            self._give_back_later(before)
+        return fetched
+
+    def _failed(self, entry: _Entry, unreadable: Unreadable) -> Unreadable:
+        now_s = self._now()
+        entry.trouble, entry.trouble_until_s = unreadable, now_s + HOLD_OFF_S
+        if isinstance(unreadable, Unreachable):
+            self._held_off_until_s = now_s + min(HOLD_OFF_S * 2**self._failures, HOLD_OFF_S_MAX)
+            self._failures = min(self._failures + 1, 10)
+        self._told(self._name, "failed")
+        return unreadable
+
+    def drop(self, need: Need, scope: str, secret: Secret) -> bool:
+        """The tool would not take `secret`. Whether the next fetch brings another one: not when that was tried a moment ago."""
+        entry, now_s = self._entries.get((self._name, scope, *need.whose)), self._now()
+        if entry is None or entry.fetched is None or entry.fetched.secret is not secret:
+            return True  # another call has seen to it
+        if now_s - entry.renewed_at_s < RENEW_INTERVAL_S:
+            return False
+        self._end(entry)
+        entry.renewed_at_s = now_s
+        return True
+
+    def revoke(self, kind: str, name: str) -> int:
+        """Forget, and give back, all that was fetched for a `user`, or for an `agent` or a chain that it is part of. Returns how many."""
+        gone = [key for key in self._entries if (kind == "user" and name == key[5]) or (kind == "agent" and name in (key[2], *key[6:]))]
+        for key in gone:
+            self._end(self._entries.pop(key))
+        return len(gone)
+
+    def _end(self, entry: _Entry) -> None:
+        if entry.fetched is not None and entry.fetched.lease:
+            self._give_back_later(entry.fetched)
+        entry.fetched = None
+
+    def _give_back_later(self, fetched: Fetched) -> None:
+        self._run(self._give_back(fetched))
+
+    async def _give_back(self, fetched: Fetched) -> None:
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                await self._source.give_back(fetched)
+        except (Unreadable, TimeoutError):
+            self._told(self._name, "failed")
+
+    async def close(self) -> None:
+        """Let fetches under way end, for calls wait for them; then give back what can be."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for entry in self._entries.values():
+            self._end(entry)
+        self._entries.clear()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def _again(unreadable: Unreadable) -> Unreadable:
+    """The same finding for another call: an exception that is raised twice would collect both tracebacks."""
+    return type(unreadable)(unreadable.reason, unreadable.remedy)

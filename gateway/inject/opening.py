@@ -1,0 +1,55 @@
+"""Opens the source of a credential: by the scheme of its reference, or by the table that says who hands it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.canonical import Json
+from gateway.config.model import CredentialSettings
+from gateway.errors import Refusal
+from gateway.fetch import Fetcher
+from gateway.inject.assertion import ClientKey
+from gateway.inject.environment import EnvironmentSource
+from gateway.inject.file import FileSource
+from gateway.inject.kept import Told
+from gateway.inject.oauth2 import OAuth2Source
+from gateway.inject.source import CredentialSource
+from gateway.inject.vouching import Vouch
+from gateway.secret import Secret
+
+
+async def _vouch_for_nobody(subject: str, audience: str, more: Mapping[str, Json]) -> Secret:
+    raise Refusal("overloaded", reason=f"nothing here signs for {audience or subject or more}")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What sources need of the rest of the gateway: its signature, and somebody who counts fetches."""
+
+    vouch: Vouch = _vouch_for_nobody
+    told: Told = lambda _name, _result: None
+
+
+NO_SERVICES = Services()
+
+
+def open_source(credential: CredentialSettings, folder: Path, services: Services) -> CredentialSource | None:
+    """The source of a credential; None when no source knows the scheme of its reference."""
+    settings = credential.source
+    if settings is None:
+        return open_reference(credential.secret or "", folder)
+    secret = open_reference(settings.client_secret, folder) if settings.client_secret else None
+    key = ClientKey(settings.client_key) if settings.client_key else None
+    return OAuth2Source(settings, secret or key, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
+
+
+def open_reference(reference: str, folder: Path) -> CredentialSource | None:
+    """The source for a reference such as `env:NAME` or `file:PATH` (relative to `folder`); None when no source knows its scheme."""
+    scheme, _, rest = reference.partition(":")
+    if scheme == "env" and rest:
+        return EnvironmentSource(rest)
+    if scheme == "file" and rest:
+        return FileSource(folder / rest)
+    return None

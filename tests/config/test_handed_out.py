@@ -1,0 +1,58 @@
+"""Tables that say who hands a credential out: what a right one becomes, and every fault of a wrong one."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config import load
+from gateway.config.sources import OAuth2Settings
+from gateway.errors import Problems
+from tests.config.deployments import GOOD, line_of, write
+
+SECRET = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"
+
+OAUTH2 = """
+[credential.crm-token]
+hosts = ["crm.example.com"]
+header = "Authorization"
+format = "Bearer {secret}"
+[credential.crm-token.oauth2]
+token_url = "https://login.example.com/token"
+client_id = "gateway"
+client_secret = "env:CRM_CLIENT"
+scopes = ["crm.read"]
+"""
+
+
+def test_a_credential_may_be_handed_out_by_a_token_endpoint(tmp_path):
+    source = load.load(write(tmp_path, GOOD + OAUTH2)).credentials["crm-token"].source
+    assert source == OAuth2Settings("https://login.example.com/token", "gateway", client_secret="env:CRM_CLIENT", scopes=("crm.read",))
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new", "key"),
+    [
+        ("missing_key", OAUTH2[OAUTH2.index("[credential.crm-token.oauth2]") :], "", ""),
+        ("missing_key", 'client_secret = "env:CRM_CLIENT"\n', "", "oauth2.client_auth"),
+        ("missing_key", 'client_id = "gateway"\n', "", "oauth2"),
+        ("contradiction", "hosts =", 'secret = "env:CRM_KEY"\nhosts =', "oauth2"),
+        ("contradiction", "scopes =", 'subject = "agent"\nscopes =', "oauth2.subject"),
+        ("contradiction", "scopes =", 'client_auth = "private_key_jwt"\nclient_key = "gateway.toml"\nscopes =', "oauth2.client_secret"),
+        ("inline_secret", "env:CRM_CLIENT", SECRET, "oauth2.client_secret"),
+        ("plain_http_credential", "https://login", "http://login", "oauth2.token_url"),
+        ("bad_url", "https://login.example.com/token", "http://169.254.169.254/token", "oauth2.token_url"),
+        ("inline_secret", "https://login", "https://me:you@login", "oauth2.token_url"),
+        ("bad_name", "crm.read", "crm.read crm.write", "oauth2.scopes"),
+        ("unknown_key", "scopes =", "scope =", "oauth2.scope"),
+        ("bad_choice", "scopes =", 'grant = "password"\nscopes =', "oauth2.grant"),
+        ("out_of_range", "scopes =", "timeout_s = 60\nscopes =", "oauth2.timeout_s"),
+    ],
+)
+def test_a_token_endpoint_that_could_not_work_is_told_by_key_and_line(tmp_path, code, old, new, key):
+    assert old in OAUTH2
+    with pytest.raises(Problems) as caught:
+        load.load(write(tmp_path, GOOD + OAUTH2.replace(old, new)))
+    found = [(p.code, p.key) for p in caught.value.problems]
+    assert found == [(code, f"credential.crm-token.{key}".rstrip("."))]
+    problem = caught.value.problems[0]
+    assert problem.line > line_of(GOOD, "[credential") and problem.remedy and SECRET not in str(problem)

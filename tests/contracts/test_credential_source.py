@@ -1,0 +1,125 @@
+"""The contract of a credential source, on every one of them: on this machine, and at a service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.config.sources import OAuth2Settings
+from gateway.fetch import Fetcher
+from gateway.inject.assertion import ClientKey
+from gateway.inject.environment import EnvironmentSource
+from gateway.inject.file import FileSource
+from gateway.inject.oauth2 import OAuth2Source
+from gateway.inject.source import SECRET_BYTES_MAX, CredentialSource, Unreadable
+from tests.inject.world import need, voucher, write_key
+from tests.simulators.token_endpoint import CLIENT, CLIENT_SECRET, TokenEndpoint
+from tests.simulators.upstreams import upstream
+
+Keep = Callable[[bytes | None], Awaitable[CredentialSource]]
+"""keep(bytes) keeps them where the source hands them out, None nothing; gives the source."""
+
+
+class Handed(TokenEndpoint):
+    """Hands out exactly these bytes."""
+
+    def __init__(self, raw: bytes | None) -> None:
+        text = None if raw is None else raw.decode("utf-8", "surrogateescape")
+        told = {"access_token": text, "token_type": "Bearer", "expires_in": 60}
+        super().__init__(body=json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+
+
+@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange"])
+async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Keep]:
+    ends: list[asyncio.Event] = []
+
+    def local(raw: bytes | None) -> CredentialSource:
+        if request.param == "env":
+            if raw is None:
+                return EnvironmentSource("PORTREEVE_TEST_UNSET")
+            monkeypatch.setenv("PORTREEVE_TEST_SECRET", os.fsdecode(raw))
+            return EnvironmentSource("PORTREEVE_TEST_SECRET")
+        file = tmp_path / "secret"
+        if raw is not None:
+            file.write_bytes(raw)
+            file.chmod(0o600)
+        return FileSource(file)
+
+    async def token(raw: bytes | None) -> CredentialSource:
+        ready, over, url = asyncio.Event(), asyncio.Event(), ""
+        ends.append(over)
+        behaviour = Handed(raw)
+
+        async def serve() -> None:
+            nonlocal url
+            async with upstream(behaviour) as up:
+                url = up.url
+                ready.set()
+                await over.wait()
+
+        tasks.append(asyncio.create_task(serve()))
+        await ready.wait()
+        how, _, client = request.param.partition(" ")
+        assert how == "oauth2"
+        file = tmp_path / "client"
+        if client == "key":
+            write_key(file)
+            settings = OAuth2Settings(url, CLIENT, "private_key_jwt", client_key=file)
+            return OAuth2Source(settings, ClientKey(file), Fetcher(), voucher(tmp_path)[0])
+        file.touch(0o600)
+        file.write_text(CLIENT_SECRET)
+        settings = OAuth2Settings(url, CLIENT, grant="token_exchange" if client == "exchange" else "client_credentials", subject="agent")
+        return OAuth2Source(settings, FileSource(file), Fetcher(), voucher(tmp_path)[0])
+
+    async def kept(raw: bytes | None) -> CredentialSource:
+        return local(raw) if request.param in ("env", "file") else await token(raw)
+
+    tasks: list[asyncio.Task[None]] = []
+    yield kept
+    for end in ends:
+        end.set()
+    await asyncio.gather(*tasks)
+
+
+async def refuses(source: CredentialSource) -> Unreadable:
+    with pytest.raises(Unreadable) as caught:
+        await source.fetch(need())
+    assert caught.value.reason and caught.value.remedy
+    return caught.value
+
+
+async def test_it_gives_the_secret(keep: Keep):
+    source = await keep(b"CANARY")
+    source.check()
+    assert (await source.fetch(need())).secret.reveal() == "CANARY"
+
+
+async def test_what_is_looked_at_each_time_is_the_same_object_and_what_is_not_says_how_long_it_lives(keep: Keep):
+    source = await keep(b"CANARY")
+    first, second = await source.fetch(need()), await source.fetch(need())
+    assert first.secret is second.secret if first.life_s is None else first.life_s > 0
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"CANARY\r\nx: y", b"CANARY\x01", b"CANARY\x7f", b"CANARY\xff", b"C\n\n", b"x" * (SECRET_BYTES_MAX + 1)])
+async def test_it_refuses_what_could_not_be_sent_as_it_stands_and_shows_none_of_it(keep: Keep, raw: bytes | None):
+    unreadable = await refuses(await keep(raw))
+    text = "".join(traceback.format_exception(unreadable)) + unreadable.remedy
+    assert "CANARY" not in text and CLIENT_SECRET not in text
+
+
+async def test_the_scope_of_one_need_is_always_the_same(keep: Keep):
+    source = await keep(b"CANARY")
+    assert source.scope(need()) == source.scope(need())
+
+
+async def test_what_was_handed_out_can_be_given_back_and_nothing_shows_it(keep: Keep):
+    source = await keep(b"CANARY")
+    fetched = await source.fetch(need())
+    await source.give_back(fetched)
+    assert "CANARY" not in repr(fetched) + repr(source)

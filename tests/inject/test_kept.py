@@ -1,0 +1,196 @@
+"""What was fetched is kept for whom it was fetched, fetched once, fetched anew in time, and forgotten when it must be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.inject.kept import HOLD_OFF_S, HOLD_OFF_S_MAX, MARGIN_S, RENEW_INTERVAL_S, WAITING_MAX, Kept
+from gateway.inject.source import Fetched, Need, Unreachable, Unreadable
+from tests.inject.world import Counting, need
+
+DOWN = Unreachable("it is down", "wait")
+
+
+class Slow(Counting):
+    """Answers when the gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def fetch(self, need: Need) -> Fetched:
+        found = await super().fetch(need)
+        await self.gate.wait()
+        return found
+
+
+class Bench:
+    def __init__(self, source: Counting | None = None) -> None:
+        self.source = source or Counting()
+        self.now = 1000.0
+        self.told: list[str] = []
+        self.kept = Kept("c", self.source, lambda name, result: self.told.append(f"{name} {result}"), lambda: self.now)
+
+    async def get(self, wanted: Need | None = None, **more) -> str:
+        wanted = wanted or need()
+        return (await self.kept.fetch(wanted, self.source.scope(wanted), **more)).secret.reveal()
+
+
+async def test_what_is_good_is_not_fetched_again():
+    bench = Bench()
+    assert await bench.get() == await bench.get() == "a/None//#1"
+    assert bench.told == ["c ok"]
+
+
+async def test_two_hundred_first_calls_at_once_make_one_fetch():
+    bench = Bench(Slow())
+    calls = [asyncio.create_task(bench.get()) for _ in range(200)]
+    await asyncio.sleep(0)
+    bench.source.gate.set()
+    assert set(await asyncio.gather(*calls)) == {"a/None//#1"}
+    assert len(bench.source.fetched) == 1
+
+
+async def test_a_caller_that_leaves_does_not_take_the_others_fetch_along():
+    bench = Bench(Slow())
+    first, second = asyncio.create_task(bench.get()), asyncio.create_task(bench.get())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    bench.source.gate.set()
+    assert await second == "a/None//#1"
+
+
+NAMES = st.sampled_from(["a", "b", "a/b", "a\n", "None"])
+WHO = st.tuples(NAMES, st.none() | NAMES, st.lists(NAMES, max_size=2).map(tuple), NAMES, NAMES)
+
+
+@given(st.lists(WHO, min_size=2, max_size=12))
+def test_no_two_agents_users_chains_issuers_or_scopes_ever_share_what_was_fetched(callers):
+    async def run() -> None:
+        bench = Bench()
+        got: dict[int, tuple] = {}
+        for agent, user, actors, issuer, scope in callers:
+            wanted = need(agent, user, actors=actors, issuer=issuer, arguments={"scope": scope})
+            found = await bench.kept.fetch(wanted, scope)
+            caller = (agent, user or "", actors, issuer, wanted.identity.subject, scope)
+            assert got.setdefault(id(found.secret), caller) == caller
+            for_whom = bench.source.fetched[int(found.version) - 1]
+            assert (for_whom.identity, for_whom.arguments) == (wanted.identity, wanted.arguments)
+
+    asyncio.run(run())
+
+
+async def test_it_is_fetched_anew_at_four_fifths_of_its_life_while_the_old_one_still_serves():
+    bench = Bench(Slow())
+    bench.source.gate.set()
+    await bench.get()
+    bench.now += 79
+    assert await bench.get() == "a/None//#1" and len(bench.source.fetched) == 1
+    bench.source.gate.clear()
+    bench.now += 2
+    assert await bench.get() == "a/None//#1"
+    await asyncio.sleep(0)
+    assert await bench.get() == "a/None//#1" and len(bench.source.fetched) == 2
+    bench.source.gate.set()
+    await bench.kept.close()
+    assert bench.told == ["c ok", "c ok"]
+
+
+async def test_nothing_is_used_in_the_last_seconds_of_its_life():
+    bench = Bench()
+    await bench.get()
+    bench.now += 100 - MARGIN_S
+    assert await bench.get() == "a/None//#2"
+
+
+async def test_while_the_service_is_down_what_is_still_good_serves_and_then_nothing_does():
+    bench = Bench()
+    await bench.get()
+    bench.source.fails = DOWN
+    bench.now += 85
+    assert await bench.get() == "a/None//#1"
+    await asyncio.sleep(0)
+    bench.now += 20
+    with pytest.raises(Unreachable):
+        await bench.get()
+
+
+async def test_a_service_that_fails_is_left_alone_longer_each_time_and_for_everybody():
+    bench = Bench()
+    bench.source.fails = DOWN
+    for asked, wait_s in enumerate((HOLD_OFF_S, 2 * HOLD_OFF_S, 4 * HOLD_OFF_S), 1):
+        with pytest.raises(Unreachable, match="it is down"):
+            await bench.get()
+        bench.now += wait_s - 0.01
+        for agent in ("a", "b"):
+            with pytest.raises(Unreachable):
+                await bench.get(need(agent))
+        assert len(bench.source.fetched) == asked
+        bench.now += 0.02
+    for _ in range(10):
+        with pytest.raises(Unreachable):
+            await bench.get()
+        bench.now += HOLD_OFF_S_MAX + 0.01
+    bench.source.fails = None
+    assert await bench.get() == f"a/None//#{len(bench.source.fetched)}"
+
+
+async def test_what_one_agent_may_not_have_is_no_trouble_for_another():
+    bench = Bench()
+    bench.source.fails = Unreadable("not this one", "ask")
+    with pytest.raises(Unreadable, match="not this one"):
+        await bench.get(need("a"))
+    bench.source.fails = None
+    assert await bench.get(need("b")) == "b/None//#2"
+    with pytest.raises(Unreadable, match="not this one"):
+        await bench.get(need("a"))
+
+
+async def test_more_calls_than_may_wait_are_refused_at_once():
+    bench = Bench(Slow())
+    calls = [asyncio.create_task(bench.get()) for _ in range(WAITING_MAX + 1)]
+    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    with pytest.raises(Unreachable, match="wait for it already"):
+        done.pop().result()
+    bench.source.gate.set()
+    await asyncio.wait(calls)
+    assert sum(call.exception() is None for call in calls) == WAITING_MAX
+
+
+async def test_a_call_waits_no_longer_than_its_own_deadline():
+    bench = Bench(Slow())
+    with pytest.raises(Unreachable, match="deadline"):
+        await bench.get(deadline_s=asyncio.get_running_loop().time())
+    bench.source.gate.set()
+    await bench.kept.close()
+
+
+async def test_what_a_tool_would_not_take_is_fetched_once_more_but_not_for_every_call():
+    bench = Bench()
+    first = await bench.kept.fetch(need(), "")
+    assert bench.kept.drop(need(), "", first.secret)
+    second = await bench.kept.fetch(need(), "")
+    assert second.secret is not first.secret
+    assert bench.kept.drop(need(), "", first.secret), "another call has fetched already: that one will do"
+    assert not bench.kept.drop(need(), "", second.secret)
+    assert (await bench.kept.fetch(need(), "")).secret is second.secret
+    bench.now += RENEW_INTERVAL_S
+    assert bench.kept.drop(need(), "", second.secret)
+
+
+async def test_what_was_fetched_for_an_agent_or_user_that_is_stopped_is_forgotten_and_given_back():
+    bench = Bench(Counting(leases=True))
+    for who in (need("a"), need("b", actors=("a",)), need("b"), need("c", "u")):
+        await bench.get(who)
+    assert bench.kept.revoke("agent", "a") == 2
+    assert bench.kept.revoke("user", "u") == 1
+    assert bench.kept.revoke("tool", "b") == 0
+    assert await bench.get(need("b")) == "b/None//#3"
+    assert await bench.get(need("a")) == "a/None//#5"
+    await bench.kept.close()
+    assert sorted(bench.source.given_back) == ["lease-1", "lease-2", "lease-3", "lease-4", "lease-5"]
