@@ -41,10 +41,14 @@ class NoteSigner:
         return signed_note(text, self.key(name), self._private.sign(text))
 
     def trusted(self, name: str) -> tuple[NoteKey, ...]:
-        """This key, and those before it, each with the sizes that it may sign, as `log.vkey` has them. Raises BadNote."""
-        known = self._known()
+        """This key, and those before it, each with the sizes that it may sign, as `log.vkey` has them. Raises BadNote.
+
+        A key that `log.vkey` does not know is trusted alone: one that was made because the file of the old one is gone follows nobody, so a log
+        that another key has signed does not open under it.
+        """
         own = self.key(name)
-        return tuple(key for key in known if key.name == name) if own in known else (own, *(key for key in known if key.name == name))
+        known = tuple(key for key in self._known() if key.name == name)
+        return known if own in known else (own,)
 
     def publish(self, name: str) -> None:
         """Keep the verifier key line in `log.vkey` beside the private key, for those who verify without it. Earlier lines stay."""
