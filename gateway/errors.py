@@ -45,7 +45,11 @@ REFUSALS: dict[str, Kind] = {
         400, "The parameters are not a query that the log answers", "Use the filters of portreeve log query, each once and with a value."
     ),
     "ambiguous_token": Kind(400, "More than one token was presented", "Send the token once, in one header."),
-    "invalid_token": Kind(401, "A valid token is needed", "Get a fresh token: portreeve token AGENT."),
+    "invalid_token": Kind(
+        401,
+        "A valid token is needed",
+        "Get a fresh token (portreeve token AGENT, gateway.client, or POST /oauth2/token), for this gateway, and compare the clocks.",
+    ),
     "denied": Kind(403, "Policy does not allow this call", "Change the arguments, or ask the owner of the policy."),
     "halted": Kind(
         403, "An operator halted this agent, tool, user or run", "Stop, and ask the operator; a halt ends when they lift it, not by trying."

@@ -24,7 +24,7 @@ BRANCHES_MAX = 12
 # Lower layers know nothing of higher ones. A name is a module or a package directly below gateway/.
 LAYERS: list[tuple[str, set[str]]] = [
     ("values", {"__init__", "call", "errors", "declined", "canonical", "leave", "logmode", "proof", "secret"}),
-    ("ground", {"config", "metrics", "token_metrics", "totals", "tools", "identities", "stores", "dial", "fetch"}),
+    ("ground", {"config", "metrics", "token_metrics", "totals", "tools", "identities", "stores", "dial", "fetch", "client"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
     (
         "pipeline",
@@ -58,7 +58,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cedarpy": ("authorize/",),
     "publicsuffixlist": ("authorize/hosts.py",),
     "jwt": ("identify/", "inject/assertion.py"),  # the latter signs as a client of other services
-    "httpx2": ("fetch.py", "forward/", "cli/demo/"),  # fetch.py: keys and answers about tokens, never calls to tools
+    # fetch.py: keys and answers about tokens, never calls to tools; client/: what an agent calls the gateway with
+    "httpx2": ("fetch.py", "forward/", "cli/demo/", "client/"),
     "httptools": ("forward/", "doors/"),
     "prometheus_client": ("metrics.py", "token_metrics.py"),
     "starlette": ("doors/", "app.py", "cli/demo/upstream.py"),  # the demo's upstream stands in for somebody else's service
@@ -68,7 +69,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jsonschema_rs": ("tools/",),
     "yaml": ("tools/",),
     "zstandard": ("record/",),
-    "cryptography": ("identify/", "identities/jwk.py", "inject/assertion.py", "record/"),  # a key in a reviewed file is looked at when the file is
+    # identities/jwk.py: a key in a reviewed file is looked at when the file is
+    "cryptography": ("identify/", "identities/jwk.py", "inject/assertion.py", "record/", "client/key.py"),
     "typer": ("cli/",),
     "rich": ("cli/",),
     "watchfiles": ("watch.py",),
@@ -90,6 +92,7 @@ BROAD_EXCEPT: dict[str, str] = {
 ENVIRONMENT: dict[str, str] = {
     "config/": "settings are read once",
     "inject/": "`env:` credentials",
+    "client/settings.py": "it runs in the agent's process, and that is how agents are told where the gateway is",
     "cli/": "a command's own environment (PORTREEVE_*, NO_COLOR)",
 }
 

@@ -7,11 +7,14 @@ import os
 from gateway.call import Refused
 from gateway.canonical import Json, dumps_in_order
 from gateway.errors import REFUSALS
+from gateway.identities.jwk import ALGORITHMS
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, header fields and body of an answer."""
 
 _BUSY = frozenset((429, 503))
+_ADVICE = "The token is missing, malformed, ended, or needs a proof. Get a fresh one where resource_metadata says."
+_PROOF_ALGS = " ".join(ALGORITHMS)
 
 
 def problem(refused: Refused, *, base_url: str | None = None) -> Answer:
@@ -51,8 +54,8 @@ def problem(refused: Refused, *, base_url: str | None = None) -> Answer:
 
 
 def _challenge(base_url: str | None) -> bytes:
-    """RFC 6750, 3. One public code whatever was wrong with the token: a stranger learns nothing from the difference."""
-    challenge = 'Bearer realm="portreeve", error="invalid_token"'
+    """RFC 6750 section 3, RFC 9449 section 7.1, RFC 9728 section 5.1. The same whatever was wrong with the token: a stranger learns nothing from it."""
+    shared = f'realm="portreeve", error="invalid_token", error_description="{_ADVICE}"'
     if base_url:
-        challenge += f', resource_metadata="{base_url.rstrip("/")}/.well-known/oauth-protected-resource"'
-    return challenge.encode("ascii")
+        shared += f', resource_metadata="{base_url.rstrip("/")}/.well-known/oauth-protected-resource"'
+    return f'Bearer {shared}, DPoP {shared}, algs="{_PROOF_ALGS}"'.encode("ascii")

@@ -60,10 +60,14 @@ def test_retry_after_is_in_seconds_and_only_where_waiting_helps():
     assert b"retry-after" not in fields_of(Refused(Refusal("credential_unavailable"), "c"))
 
 
-def test_the_challenge_names_one_public_code_and_where_to_ask():
-    assert fields_of(Refused(Refusal("invalid_token", reason="expired"), "c"))[b"www-authenticate"] == (
-        b'Bearer realm="portreeve", error="invalid_token"'
-    )
-    assert fields_of(Refused(Refusal("invalid_token"), "c"), base_url="https://gate.example/")[b"www-authenticate"].endswith(
-        b'resource_metadata="https://gate.example/.well-known/oauth-protected-resource"'
-    )
+def test_the_challenge_is_the_same_whatever_was_wrong_and_says_where_to_ask():
+    url = "https://gate.example/"
+    reasons = ("expired", "no such agent", "a key that nobody knows", "it was used before")
+    said = {fields_of(Refused(Refusal("invalid_token", reason=reason), "c"), base_url=url)[b"www-authenticate"].decode() for reason in reasons}
+    (challenge,) = said
+    bearer, _, dpop = challenge.partition(", DPoP ")
+    for one in (bearer, dpop):
+        assert 'error="invalid_token", error_description="The token is missing, malformed, ended, or needs a proof.' in one
+        assert 'resource_metadata="https://gate.example/.well-known/oauth-protected-resource"' in one
+    assert bearer.startswith('Bearer realm="portreeve"') and dpop.endswith('algs="ES256 ES384 RS256 PS256 EdDSA"')
+    assert b"resource_metadata=" not in fields_of(Refused(Refusal("invalid_token"), "c"))[b"www-authenticate"]
