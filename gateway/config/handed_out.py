@@ -7,12 +7,40 @@ from urllib.parse import urlsplit
 
 from gateway.config.agreement import Finding
 from gateway.config.kinds import Fault, is_loopback
-from gateway.config.sources import OAuth2Settings, SourceSettings
+from gateway.config.model import CredentialSettings, Settings
+from gateway.config.sources import MADE_USER, LeaseSettings, OAuth2Settings, SourceSettings
 
 
 def of_source(source: SourceSettings, written: frozenset[str]) -> Iterator[Finding]:
     """`written` are the keys of its table."""
-    yield from _of_oauth2(source, written)
+    if isinstance(source, OAuth2Settings):
+        yield from _of_oauth2(source, written)
+
+
+def of_user(credential: CredentialSettings) -> Iterator[Finding]:
+    """A user name that is made with the secret needs somebody who makes it."""
+    made = isinstance(credential.source, LeaseSettings) and credential.source.user_field is not None
+    if made != (credential.basic_user == MADE_USER):
+        message = "is made with the secret, but not used" if made else "stands for a name that nobody makes"
+        yield "basic_user", Fault("contradiction", message, 'write basic_user = "{user}" together with user_field in the vault table, or neither')
+
+
+def of_vault(settings: Settings, written: bool) -> Iterator[Finding]:  # noqa: FBT001 - `written`: whether there is a [vault], right or wrong
+    """The vault, and what needs one. Keys are written from the top."""
+    if settings.vault is not None:
+        yield from encrypted("vault.url", settings.vault.url)
+    needing = [credential.name for credential in settings.credentials.values() if _needs_vault(credential)]
+    if needing and not written:
+        yield (
+            "vault",
+            Fault("missing_key", f"is missing, and {', '.join(needing)} needs it", 'write [vault] with url = "https://HOST" and role = "NAME"'),
+        )
+
+
+def _needs_vault(credential: CredentialSettings) -> bool:
+    source = credential.source
+    references = (credential.secret, source.client_secret if isinstance(source, OAuth2Settings) else None)
+    return isinstance(source, LeaseSettings) or any(reference is not None and reference.startswith("vault:") for reference in references)
 
 
 def _of_oauth2(source: OAuth2Settings, written: frozenset[str]) -> Iterator[Finding]:

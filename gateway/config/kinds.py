@@ -46,6 +46,7 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _PLAIN_FIELD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
+_IN_VAULT = re.compile(r"[A-Za-z0-9_-]{1,64}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){1,9}#[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+)*")
 _TEMPLATE = re.compile(r"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@{}%-]+)+/?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -222,16 +223,17 @@ _BY_REFERENCE = (
 
 
 def secret_reference(text: str) -> str:
-    """`env:NAME` or `file:PATH`. Anything else may be the secret itself and is never shown."""
+    """`env:NAME`, `file:PATH` or `vault:MOUNT/PATH#FIELD`. Anything else may be the secret itself and is never shown."""
     scheme, colon, rest = text.partition(":")
     if colon and scheme == "env" and _VARIABLE.fullmatch(rest) and not _hides_secret(rest):
         return text
     if colon and scheme == "file" and rest.strip() == rest != "" and rest.isprintable() and not _hides_secret(rest):
         return text
+    if colon and scheme == "vault" and _IN_VAULT.fullmatch(rest) and not _hides_secret(rest.replace("#", "/")):
+        return text
     if colon and scheme in {"vault", "oauth2", "sts"}:
-        raise Fault(
-            "unknown_scheme", f"{scheme}: is not a source of secrets that this version knows", 'use secret = "env:NAME" or secret = "file:PATH"'
-        )
+        remedy = "write vault:MOUNT/PATH#FIELD" if scheme == "vault" else 'use secret = "env:NAME" or secret = "file:PATH"'
+        raise Fault("unknown_scheme", f"{scheme}: is not a source of secrets that this version knows, or not a whole one", remedy)
     raise Fault("inline_secret", "is not a reference, so it may be the secret itself (not shown)", _BY_REFERENCE)
 
 

@@ -24,16 +24,17 @@ from gateway.config.model import (
     ToolSettings,
     WitnessSettings,
 )
+from gateway.config.read_sources import read_handed_out, read_vault
 from gateway.config.reader import Reader
 from gateway.config.rules import ADDRESSES, RULES, GatewayTable, ListenTable
 from gateway.config.source import Source, read_source
-from gateway.config.sources import SOURCES, SourceSettings
+from gateway.config.sources import SOURCES
 from gateway.errors import Problem, Problems
 
 FILE = "gateway.toml"
 SCHEMA = 1
 INCLUDED_FILES_MAX = 1_000
-_TOP = frozenset({"schema", "include", "gateway", "listen", "log", "limits", "tool", "credential", "witness", "peer"})
+_TOP = frozenset({"schema", "include", "gateway", "listen", "log", "limits", "tool", "credential", "vault", "witness", "peer"})
 _INCLUDED = frozenset({"schema", "tool", "credential"})
 
 
@@ -195,7 +196,7 @@ def _credential(reader: Reader, source: Source, name: str, table: Mapping[str, A
     key = ("credential", name)
     values = reader.fields(CredentialSettings, source, key, table, also=frozenset(SOURCES))
     tables = [kind for kind in SOURCES if kind in table]
-    sources = [_source(reader, source, (*key, kind), table[kind], SOURCES[kind]) for kind in tables]
+    sources = [read_handed_out(reader, source, (*key, kind), table[kind], SOURCES[kind]) for kind in tables]
     if values is None or None in sources:
         return
     credential = CredentialSettings(name=name, source=next(iter(sources), None), file=source.file, line=source.line(key), **values)
@@ -203,17 +204,7 @@ def _credential(reader: Reader, source: Source, name: str, table: Mapping[str, A
     # a placement that was refused already is not called missing, too
     if not any(k in table and k not in values for k in ("header", "query", "basic_user", "secret")):
         _report(reader, source, key, agreement.of_credential(credential, frozenset(table)))
-
-
-def _source(reader: Reader, source: Source, key: Key, value: object, cls: type[SourceSettings]) -> SourceSettings | None:
-    table = reader.table(source, key, value)
-    values = reader.fields(cls, source, key, table) if isinstance(value, dict) else None
-    if values is None:
-        return None
-    settings = cls(**values)
-    if table.keys() <= values.keys():  # else a key that was refused would be called missing, too
-        _report(reader, source, key, handed_out.of_source(settings, frozenset(table)))
-    return settings
+        _report(reader, source, key, handed_out.of_user(credential))
 
 
 def _assemble(reader: Reader, main: Source, found: _Found) -> Settings | None:
@@ -224,6 +215,7 @@ def _assemble(reader: Reader, main: Source, found: _Found) -> Settings | None:
     agents, admin = _listeners(reader, main)
     if gateway is None or log is None or limits is None or agents is None or admin is None:
         return None
+    vault = read_vault(reader, main)
     settings = Settings(
         folder=main.path.parent,
         agents=agents,
@@ -233,9 +225,11 @@ def _assemble(reader: Reader, main: Source, found: _Found) -> Settings | None:
         tools=found.tools,
         credentials=found.credentials,
         witnesses=read_anchors(reader, main, "witness", WitnessSettings),
+        vault=vault,
         peers=read_anchors(reader, main, "peer", PeerSettings),
         **gateway,
     )
+    _report(reader, main, (), handed_out.of_vault(settings, "vault" in table))
     _report(reader, main, ("gateway",), agreement.of_signing(settings, frozenset(table.get("gateway", {}))))
     _report(reader, main, ("limits",), agreement.of_limits(settings.limits))
     _report(reader, main, ("log",), agreement.of_log(settings.log))

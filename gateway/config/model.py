@@ -1,7 +1,7 @@
 """The settings of a deployment as frozen values. Units stand last in the names; every limit has a default that is safe.
 
 `gateway.config.load` fills them from `gateway.toml`; nothing else reads settings. TOML tables mirror the classes: `[gateway]`, `[listen.agents]`,
-`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`, `[witness.NAME]`, `[peer.NAME]`. `file` and `line` say where a table stands; two that differ in
+`[listen.admin]`, `[log]`, `[limits]`, `[tool.NAME]`, `[credential.NAME]`, `[vault]`, `[witness.NAME]`, `[peer.NAME]`. `file` and `line` say where a table stands; two that differ in
 nothing else are equal, so that a comment closes no connection of a tool.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gateway.config.sources import SourceSettings
+from gateway.config.sources import SourceSettings, VaultSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class ToolSettings:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSettings:
-    """An upstream credential by reference: `secret` is `env:NAME` or `file:PATH`, never a value; or a `source` hands it out.
+    """An upstream credential by reference: `secret` is `env:NAME`, `file:PATH` or `vault:MOUNT/PATH#FIELD`, never a value; or a `source` hands it out.
 
     It goes into exactly one place: `header` (with `format`, where `{secret}` is replaced), `query` (a parameter name) or `basic_user`
     (HTTP Basic with the secret as password). `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
@@ -201,6 +201,7 @@ class Settings:
     candidate: Path | None = None
     witnesses: Mapping[str, WitnessSettings] = field(default_factory=dict)
     peers: Mapping[str, PeerSettings] = field(default_factory=dict)
+    vault: VaultSettings | None = None
     state: Path = Path("var/state")
     transit: str | None = None
     transit_token: Path | None = None

@@ -13,7 +13,7 @@ from gateway.call import FACT_KINDS
 from gateway.config import keylines, kinds, source_rules
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
 from gateway.config.rule import Rule
-from gateway.config.sources import OAuth2Settings
+from gateway.config.sources import LeaseSettings, OAuth2Settings, VaultSettings
 from gateway.logmode import LOG_MODES
 
 EFFECTS = ("read", "idempotent_write", "write", "destructive")
@@ -159,7 +159,9 @@ OPERATION = {
     "log": Rule('Arguments that the decision log does not hold in clear: JSON pointer to mode, such as { "/ssn" = "seal" }.', choices=LOG_MODES),
 }
 CREDENTIAL = {
-    "secret": Rule('Where the secret is kept: "env:NAME" or "file:PATH"; never the secret itself.', text=kinds.secret_reference),
+    "secret": Rule(
+        'Where the secret is kept: "env:NAME", "file:PATH" or "vault:MOUNT/PATH#FIELD"; never the secret itself.', text=kinds.secret_reference
+    ),
     "hosts": Rule("The only hosts (name or name:port) it may ever be sent to.", text=kinds.host),
     "header": Rule("Header that carries it.", text=kinds.credential_header),
     "format": Rule("How it stands in the header; {secret} is replaced.", text=kinds.secret_format),
@@ -189,6 +191,8 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     InlineOperation: OPERATION,
     CredentialSettings: CREDENTIAL,
     OAuth2Settings: source_rules.OAUTH2,
+    LeaseSettings: source_rules.LEASE,
+    VaultSettings: source_rules.VAULT,
     WitnessSettings: WITNESS,
     PeerSettings: PEER,
 }

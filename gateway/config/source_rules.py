@@ -9,6 +9,7 @@ from gateway.config.kinds import Fault
 from gateway.config.rule import Rule
 
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,256}")  # RFC 6749 section 3.3
+_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){0,9}")
 _PLAIN = re.compile(r"[!#-\[\]-~]{1,512}")
 
 
@@ -26,6 +27,13 @@ def plain(text: str) -> str:
     return text
 
 
+def vault_path(text: str) -> str:
+    """A path below `/v1/` of a vault, as in `rabbitmq/creds/reader`."""
+    if not _PATH.fullmatch(text):
+        raise Fault("bad_path", f"{kinds.quote(text)} is not a path in a vault", 'write it as "MOUNT/creds/ROLE", without /v1/')
+    return text
+
+
 OAUTH2 = {
     "token_url": Rule("URL of the token endpoint.", text=kinds.tool_url),
     "client_id": Rule("The gateway's client there.", text=plain),
@@ -39,4 +47,19 @@ OAUTH2 = {
     "resource": Rule("The service the token is for, by URL (RFC 8707).", text=plain),
     "ca_file": Rule("Authorities (PEM) that the endpoint's certificate is checked against, in place of the system's.", path="file"),
     "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
+}
+LEASE = {
+    "path": Rule("Path that makes one when it is read: rabbitmq/creds/ROLE.", text=vault_path),
+    "field": Rule("Field of the answer that holds the secret.", text=kinds.word),
+    "user_field": Rule('Field that holds the user name, for `basic_user = "{user}"`.', text=kinds.word),
+}
+VAULT = {
+    "url": Rule("Base URL of the OpenBao or Vault.", text=kinds.tool_url),
+    "role": Rule("Role of its JWT method that the gateway logs in with.", text=kinds.word),
+    "login": Rule("Where the JWT method is mounted.", text=vault_path),
+    "audience": Rule("Audience that the role is bound to; without it the URL.", text=plain),
+    "namespace": Rule("Namespace that everything is below.", text=vault_path),
+    "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),
+    "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
+    "keep_s": Rule("How long a value that was read at `vault:` is used before it is read again.", 1, 3600),
 }

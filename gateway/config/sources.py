@@ -29,6 +29,31 @@ class OAuth2Settings:
     timeout_s: float = 3.0
 
 
-SourceSettings = OAuth2Settings
-SOURCES: dict[str, type[SourceSettings]] = {"oauth2": OAuth2Settings}
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """`[credential.NAME.vault]`: a secret that an engine of the vault makes for us alone (a user of a broker, a key of an API), for as long as its lease."""
+
+    path: str
+    field: str
+    user_field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """`[vault]`: the OpenBao or Vault of the deployment. The gateway logs in by the JWT method, with a statement that it signs itself."""
+
+    url: str
+    role: str
+    login: str = "jwt"
+    audience: str | None = None
+    namespace: str | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 3.0
+    keep_s: float = 60.0
+
+
+MADE_USER = "{user}"
+"""As `basic_user`: the name that was made together with the secret."""
+SourceSettings = OAuth2Settings | LeaseSettings
+SOURCES: dict[str, type[OAuth2Settings | LeaseSettings]] = {"oauth2": OAuth2Settings, "vault": LeaseSettings}
 """By the name of the table."""

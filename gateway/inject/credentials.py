@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.call import CredentialUse, Grant, Invocation, Permit
@@ -19,6 +19,7 @@ from gateway.inject.opening import NO_SERVICES, Services, open_source
 from gateway.inject.placing import place
 from gateway.inject.request import Target, query_of
 from gateway.inject.source import CredentialSource, LocalSource, Need, Unreadable, scope_hash
+from gateway.inject.vault import Vault
 from gateway.secret import Secret
 
 
@@ -40,8 +41,9 @@ class _Credential:
 class Credentials:
     """What a deployment's tools need to be called. Made by `load`; a reload makes another, which takes over what was fetched already."""
 
-    def __init__(self, credentials: Mapping[str, _Credential], fingerprints: Fingerprints) -> None:
+    def __init__(self, credentials: Mapping[str, _Credential], fingerprints: Fingerprints, vault: Vault | None) -> None:
         self.credentials = credentials
+        self.vault = vault
         self.closing: set[asyncio.Task[None]] = set()
         self._fingerprints = fingerprints
         self._targets: dict[str, tuple[ToolSettings, Target]] = {}
@@ -53,14 +55,19 @@ class Credentials:
         A credential whose settings are those of `before` keeps what was fetched for it.
         """
         problems: list[Problem] = []
+        same = before is not None and (before.vault.settings if before.vault else None) == settings.vault
+        if same and before is not None:
+            vault = before.vault
+        else:
+            vault = Vault(settings.vault, settings.name, services.vouch) if settings.vault else None
         credentials: dict[str, _Credential] = {}
         for name, credential in settings.credentials.items():
             problems += faults_of(credential)
-            old = before.credentials.get(name) if before else None
+            old = before.credentials.get(name) if before is not None and same else None
             if old is not None and old.kept is not None and old.settings == credential:
                 credentials[name] = _Credential(credential, old.source, old.kept)
                 continue
-            source = open_source(credential, settings.folder, services)
+            source = open_source(credential, settings.folder, services, vault)
             if source is None:
                 problems.append(problem_of(credential, "unknown_scheme", "secret is neither env:NAME nor file:PATH", 'write secret = "env:NAME"'))
             else:
@@ -70,7 +77,7 @@ class Credentials:
             problems += tool_faults_of(tool, settings.credentials)
         if problems:
             raise Problems(problems)
-        return cls(credentials, Fingerprints(settings.keys))
+        return cls(credentials, Fingerprints(settings.keys), vault)
 
     def check(self) -> list[Problem]:
         """Every credential that cannot be had or placed now, as `portreeve check` shows it: no other service is asked. Never shows a value."""
@@ -88,12 +95,13 @@ class Credentials:
         """`successor` is in force now: end what it did not take over, once the fetches under way have ended. It sees to the end of that."""
         taken = {id(credential.kept) for credential in successor.credentials.values()}
         gone = [c.kept for c in self.credentials.values() if c.kept is not None and id(c.kept) not in taken]
-        successor.closing |= {task for task in self.closing if not task.done()} | {asyncio.create_task(kept.close()) for kept in gone}
+        ending = asyncio.create_task(_close(gone, None if self.vault is successor.vault else self.vault))
+        successor.closing |= {task for task in (*self.closing, ending) if not task.done()}
 
     async def close(self) -> None:
         """Give back what can be given back."""
         kept = [credential.kept for credential in self.credentials.values() if credential.kept is not None]
-        await asyncio.gather(*self.closing, *(each.close() for each in kept))
+        await asyncio.gather(*self.closing, _close(kept, self.vault))
 
     def revoke(self, kind: str, name: str) -> int:
         """An `agent` or a `user` is stopped: forget, and give back where that can be done, all that was fetched for it. Returns how many."""
@@ -174,13 +182,20 @@ class Credentials:
             fetched = await (credential.kept.fetch(need, scope, deadline_s) if credential.kept is not None else source.fetch(need))
             secret = fetched.secret
             if secret is not credential.value or credential.placed is None or credential.use is None:
-                placed = place(settings, secret)
+                placed = place(settings, secret, fetched.user)
                 use = CredentialUse(settings.name, source.kind, self._fingerprints.of(secret), fetched.version, scope_hash(scope))
                 credential.value, credential.placed, credential.use = secret, placed, use
                 return secret, placed, use
         except Unreadable as unreadable:
             raise Refusal("credential_unavailable", reason=f"credential {settings.name}: {unreadable.reason}") from None
         return secret, credential.placed, credential.use
+
+
+async def _close(kept: Iterable[Kept], vault: Vault | None) -> None:
+    """The vault goes last: what it made is given back through it."""
+    await asyncio.gather(*(each.close() for each in kept))
+    if vault is not None:
+        await vault.close()
 
 
 def _need(permit: Permit) -> Need:

@@ -18,6 +18,8 @@ from gateway.secret import Secret
 
 REFRESH_AT = 0.8
 """The part of its life after which a secret is fetched anew."""
+RENEW_AT = 2 / 3
+"""The same for one with a lease, which is asked for more time first. One that is replaced ends by itself: calls may still be using it."""
 MARGIN_S = 10.0
 """It is not used in the last seconds of its life (a tenth of it, if that is less): a call takes time."""
 RENEW_INTERVAL_S = 10.0
@@ -45,6 +47,7 @@ class _Entry:
     flight: asyncio.Task[Fetched | Unreadable] | None = None
     trouble: Unreadable | None = None
     trouble_until_s: float = 0.0
+    is_forgotten: bool = False
 
 
 class Kept:
@@ -128,22 +131,24 @@ class Kept:
         """One fetch, and what follows from it. Its failure is a value: nobody may be waiting for it."""
         try:
             async with asyncio.timeout(FETCH_S_MAX):
-                fetched = await self._source.fetch(need)
+                held = entry.fetched
+                renewed = await self._source.renew(held) if held is not None and held.lease else None
+                fetched = renewed or await self._source.fetch(need)
         except TimeoutError:
             return self._failed(entry, Unreachable(f"its service did not answer within {FETCH_S_MAX:g} s", "look at the service"))
         except Unreadable as unreadable:
             return self._failed(entry, unreadable)
         finally:
             entry.flight = None
-        before, now_s = entry.fetched, self._now()
+        now_s = self._now()
         life_s = fetched.life_s or 0.0
         entry.fetched, entry.trouble, entry.trouble_until_s = fetched, None, 0.0
-        entry.refresh_at_s = now_s + life_s * REFRESH_AT
+        entry.refresh_at_s = now_s + life_s * (RENEW_AT if fetched.lease else REFRESH_AT)
         entry.ends_at_s = now_s + life_s - min(MARGIN_S, life_s / 10)
         self._failures, self._held_off_until_s = 0, 0.0
         self._told(self._name, "ok")
-        if before is not None and before.lease and before.lease != fetched.lease:
-            self._give_back_later(before)
+        if entry.is_forgotten:  # meanwhile: whoever waits for it is stopped before it is sent
+            self._end(entry)
         return fetched
 
     def _failed(self, entry: _Entry, unreadable: Unreadable) -> Unreadable:
@@ -170,7 +175,9 @@ class Kept:
         """Forget, and give back, all that was fetched for a `user`, or for an `agent` or a chain that it is part of. Returns how many."""
         gone = [key for key in self._entries if (kind == "user" and name == key[5]) or (kind == "agent" and name in (key[2], *key[6:]))]
         for key in gone:
-            self._end(self._entries.pop(key))
+            entry = self._entries.pop(key)
+            entry.is_forgotten = True
+            self._end(entry)
         return len(gone)
 
     def _end(self, entry: _Entry) -> None:

@@ -15,7 +15,7 @@ from gateway.errors import Refusal
 from gateway.fetch import Fetched as Answer
 from gateway.fetch import Fetcher, FetchError
 from gateway.inject.assertion import ClientKey
-from gateway.inject.source import CredentialSource, Fetched, Need, Unreachable, Unreadable, secret_of
+from gateway.inject.source import CredentialSource, Fetched, Need, Unleased, Unreachable, Unreadable, secret_of
 from gateway.inject.vouching import Vouch
 
 ANSWER_BYTES_MAX = 128 * 1024
@@ -32,7 +32,7 @@ _OF_THE_REQUEST = frozenset({"invalid_grant", "invalid_target", "invalid_request
 _KNOWN = _OF_THE_REQUEST | {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
 
 
-class OAuth2Source:
+class OAuth2Source(Unleased):
     """Tokens of one client. `client` is where its secret is, or its key."""
 
     kind = "oauth2"
@@ -67,9 +67,6 @@ class OAuth2Source:
         except Refusal as refusal:
             raise Unreachable(refusal.reason, "look at what signs the gateway's tokens") from None
         return self._token(answer)
-
-    async def give_back(self, fetched: Fetched) -> None:
-        """A token ends by itself, soon."""
 
     async def _exchange(self, need: Need) -> dict[str, str]:
         """Who acts for whom: the subject, and in a statement of its own the agent (RFC 8693 section 2.1)."""

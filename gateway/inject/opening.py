@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.canonical import Json
 from gateway.config.model import CredentialSettings
+from gateway.config.sources import LeaseSettings
 from gateway.errors import Refusal
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
@@ -16,6 +17,9 @@ from gateway.inject.file import FileSource
 from gateway.inject.kept import Told
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.source import CredentialSource
+from gateway.inject.vault import Vault
+from gateway.inject.vault_kv import VaultSource
+from gateway.inject.vault_lease import LeaseSource
 from gateway.inject.vouching import Vouch
 from gateway.secret import Secret
 
@@ -35,21 +39,25 @@ class Services:
 NO_SERVICES = Services()
 
 
-def open_source(credential: CredentialSettings, folder: Path, services: Services) -> CredentialSource | None:
-    """The source of a credential; None when no source knows the scheme of its reference."""
+def open_source(credential: CredentialSettings, folder: Path, services: Services, vault: Vault | None) -> CredentialSource | None:
+    """The source of a credential; None when no source knows the scheme of its reference, or there is no vault."""
     settings = credential.source
     if settings is None:
-        return open_reference(credential.secret or "", folder)
-    secret = open_reference(settings.client_secret, folder) if settings.client_secret else None
+        return open_reference(credential.secret or "", folder, vault)
+    if isinstance(settings, LeaseSettings):
+        return LeaseSource(settings, vault) if vault is not None else None
+    secret = open_reference(settings.client_secret, folder, vault) if settings.client_secret else None
     key = ClientKey(settings.client_key) if settings.client_key else None
     return OAuth2Source(settings, secret or key, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
 
 
-def open_reference(reference: str, folder: Path) -> CredentialSource | None:
-    """The source for a reference such as `env:NAME` or `file:PATH` (relative to `folder`); None when no source knows its scheme."""
+def open_reference(reference: str, folder: Path, vault: Vault | None = None) -> CredentialSource | None:
+    """The source for a reference such as `env:NAME`, `file:PATH` (relative to `folder`) or `vault:MOUNT/PATH#FIELD`; None when no source knows its scheme."""
     scheme, _, rest = reference.partition(":")
     if scheme == "env" and rest:
         return EnvironmentSource(rest)
     if scheme == "file" and rest:
         return FileSource(folder / rest)
+    if scheme == "vault" and "#" in rest and vault is not None:
+        return VaultSource(rest, vault)
     return None

@@ -46,13 +46,15 @@ class Need:
 class Fetched:
     """A secret as it was handed out. `life_s` is how long it is good for from now; None for one that is looked at anew each time.
 
-    `version` tells the log which one it was, where the source counts them. `lease` is what gives it back, empty where nothing does.
+    `version` tells the log which one it was, where the source counts them. `lease` is what gives it back, empty where nothing does. `user` is the name
+    that belongs to it, where the source makes that, too.
     """
 
     secret: Secret
     life_s: float | None = None
     version: str = ""
     lease: str = field(default="", repr=False)
+    user: Secret | None = None
 
 
 class CredentialSource(Protocol):
@@ -65,6 +67,7 @@ class CredentialSource(Protocol):
     outside a Secret. What it returns with a `life_s` is kept by `Kept`, never by the source.
 
     `scope` says what of the need the secret is narrowed to, as a canonical text; it raises Unreadable for arguments that nothing may be narrowed to.
+    `renew` makes one that has a lease last longer, or gives None where that cannot be done.
     `check` raises Unreadable for what is already known to be wrong here, and asks no other service. `give_back` ends a secret early, if it can;
     it MUST NOT raise anything but Unreadable.
     """
@@ -77,17 +80,26 @@ class CredentialSource(Protocol):
 
     async def fetch(self, need: Need) -> Fetched: ...
 
+    async def renew(self, fetched: Fetched) -> Fetched | None: ...
+
     async def give_back(self, fetched: Fetched) -> None: ...
 
 
-class LocalSource:
-    """What sources on this machine share: nothing is narrowed, and nothing is given back."""
+class Unleased:
+    """What sources share whose secrets end by themselves, or never."""
+
+    async def renew(self, fetched: Fetched) -> Fetched | None:
+        """There is no lease."""
+
+    async def give_back(self, fetched: Fetched) -> None:
+        """There is nothing to end."""
+
+
+class LocalSource(Unleased):
+    """What sources on this machine share: nothing is narrowed."""
 
     def scope(self, need: Need) -> str:  # noqa: ARG002 - the seam's
         return ""
-
-    async def give_back(self, fetched: Fetched) -> None:
-        """A secret that is read where it lies ends nowhere else."""
 
 
 def scope_hash(scope: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import load
-from gateway.config.sources import OAuth2Settings
+from gateway.config.sources import LeaseSettings, OAuth2Settings, VaultSettings
 from gateway.errors import Problems
 from tests.config.deployments import GOOD, line_of, write
 
@@ -56,3 +56,50 @@ def test_a_token_endpoint_that_could_not_work_is_told_by_key_and_line(tmp_path, 
     assert found == [(code, f"credential.crm-token.{key}".rstrip("."))]
     problem = caught.value.problems[0]
     assert problem.line > line_of(GOOD, "[credential") and problem.remedy and SECRET not in str(problem)
+
+
+VAULT = """
+[vault]
+url = "https://vault.example.com"
+role = "gateway"
+[credential.broker]
+hosts = ["mq.example.com"]
+basic_user = "{user}"
+[credential.broker.vault]
+path = "rabbitmq/creds/reader"
+field = "password"
+user_field = "username"
+[credential.stored]
+hosts = ["crm.example.com"]
+header = "X-Key"
+secret = "vault:kv/crm/key#token"
+"""
+
+
+def test_a_credential_may_be_kept_in_or_made_by_a_vault(tmp_path):
+    found = load.load(write(tmp_path, GOOD + VAULT))
+    assert found.vault == VaultSettings("https://vault.example.com", "gateway")
+    assert found.credentials["broker"].source == LeaseSettings("rabbitmq/creds/reader", "password", "username")
+    assert found.credentials["stored"].secret == "vault:kv/crm/key#token"
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new", "key"),
+    [
+        ("missing_key", VAULT[: VAULT.index("[credential")], "", "vault"),
+        ("missing_key", 'role = "gateway"\n', "", "vault"),
+        ("plain_http_credential", "https://vault", "http://vault", "vault.url"),
+        ("bad_path", "rabbitmq/creds/reader", "/v1/../sys/raw", "credential.broker.vault.path"),
+        ("contradiction", 'user_field = "username"\n', "", "credential.broker.basic_user"),
+        ("contradiction", '"{user}"', '"me"', "credential.broker.basic_user"),
+        ("unknown_scheme", "kv/crm/key#token", "kv/../key#token", "credential.stored.secret"),
+        ("unknown_scheme", "kv/crm/key#token", "kv/crm/key", "credential.stored.secret"),
+        ("unknown_key", "role =", "token = 'x'\nrole =", "vault.token"),
+    ],
+)
+def test_a_vault_that_could_not_work_is_told_by_key_and_line(tmp_path, code, old, new, key):
+    assert old in VAULT
+    with pytest.raises(Problems) as caught:
+        load.load(write(tmp_path, GOOD + VAULT.replace(old, new)))
+    assert [(p.code, p.key) for p in caught.value.problems] == [(code, key)]
+    assert caught.value.problems[0].remedy

@@ -149,7 +149,7 @@ FAULTS = [
     ("inline_secret", "Bearer {secret}", "Bearer hunter2", "credential.crm-key.format", "format", 'format = "Bearer {secret}"'),
     ("inline_secret", "Bearer {secret}", f"{SECRET} {{secret}}", "credential.crm-key.format", "format", "only fixed words"),
     ("bad_format", "Bearer {secret}", "{secret}{secret}", "credential.crm-key.format", "format", 'format = "Bearer {secret}"'),
-    ("unknown_scheme", "env:CRM_KEY", "vault:kv/crm#key", "credential.crm-key.secret", "secret =", "env:NAME"),
+    ("unknown_scheme", "env:CRM_KEY", "vault:kv/crm", "credential.crm-key.secret", "secret =", "vault:MOUNT/PATH#FIELD"),
     ("bad_address", "[log]", '[listen.admin]\naddress = "9090"\n[log]', "listen.admin.address", "address", "127.0.0.1:8080"),
     ("bad_address", "[log]", '[listen.admin]\naddress = ":9090"\n[log]', "listen.admin.address", "address", "127.0.0.1:8080"),
     ("address_clash", "[log]", '[listen.admin]\naddress = "127.0.0.1:8080"\n[log]', "listen.admin.address", "address", "127.0.0.1:9090"),

@@ -11,31 +11,42 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.sources import OAuth2Settings
+from gateway.config.sources import LeaseSettings, OAuth2Settings, VaultSettings
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
 from gateway.inject.environment import EnvironmentSource
 from gateway.inject.file import FileSource
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.source import SECRET_BYTES_MAX, CredentialSource, Unreadable
+from gateway.inject.vault import Vault
+from gateway.inject.vault_kv import VaultSource
+from gateway.inject.vault_lease import LeaseSource
 from tests.inject.world import need, voucher, write_key
-from tests.simulators.token_endpoint import CLIENT, CLIENT_SECRET, TokenEndpoint
-from tests.simulators.upstreams import upstream
+from tests.simulators.token_endpoint import CLIENT, CLIENT_SECRET
+from tests.simulators.upstreams import Behaviour, Seen, answer, upstream
 
 Keep = Callable[[bytes | None], Awaitable[CredentialSource]]
 """keep(bytes) keeps them where the source hands them out, None nothing; gives the source."""
 
 
-class Handed(TokenEndpoint):
-    """Hands out exactly these bytes."""
+def handing_out(raw: bytes | None) -> Behaviour:
+    """A token endpoint and a vault that hand out exactly these bytes. (That the real ones are spoken to rightly is tested with the real ones.)"""
+    text = None if raw is None else raw.decode("utf-8", "surrogateescape")
 
-    def __init__(self, raw: bytes | None) -> None:
-        text = None if raw is None else raw.decode("utf-8", "surrogateescape")
-        told = {"access_token": text, "token_type": "Bearer", "expires_in": 60}
-        super().__init__(body=json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+    async def behave(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        told: dict[str, object] = {"access_token": text, "token_type": "Bearer", "expires_in": 60}
+        if seen.target.endswith("/login"):
+            told = {"auth": {"client_token": "t", "lease_duration": 3600, "renewable": True}}
+        elif seen.target.startswith("/v1/kv/"):
+            told = {"data": {"data": {"token": text}, "metadata": {"version": 3}}}
+        elif seen.target.startswith("/v1/"):
+            told = {"lease_id": "CANARY-lease", "lease_duration": 60, "data": {"token": text}}
+        writer.write(answer(200, json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogateescape")))
+
+    return behave
 
 
-@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange"])
+@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange", "vault stored", "vault lease"])
 async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Keep]:
     ends: list[asyncio.Event] = []
 
@@ -54,7 +65,7 @@ async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     async def token(raw: bytes | None) -> CredentialSource:
         ready, over, url = asyncio.Event(), asyncio.Event(), ""
         ends.append(over)
-        behaviour = Handed(raw)
+        behaviour = handing_out(raw)
 
         async def serve() -> None:
             nonlocal url
@@ -66,7 +77,9 @@ async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         tasks.append(asyncio.create_task(serve()))
         await ready.wait()
         how, _, client = request.param.partition(" ")
-        assert how == "oauth2"
+        if how == "vault":
+            vault = Vault(VaultSettings(url, "r"), "g", voucher(tmp_path)[0])
+            return VaultSource("kv/a#token", vault) if client == "stored" else LeaseSource(LeaseSettings("mq/creds/r", "token"), vault)
         file = tmp_path / "client"
         if client == "key":
             write_key(file)
@@ -123,3 +136,10 @@ async def test_what_was_handed_out_can_be_given_back_and_nothing_shows_it(keep: 
     fetched = await source.fetch(need())
     await source.give_back(fetched)
     assert "CANARY" not in repr(fetched) + repr(source)
+
+
+async def test_what_is_renewed_is_the_same_secret(keep: Keep):
+    source = await keep(b"CANARY")
+    fetched = await source.fetch(need())
+    renewed = await source.renew(fetched)
+    assert (renewed is not None and renewed.secret is fetched.secret) if fetched.lease else renewed is None

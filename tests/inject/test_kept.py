@@ -194,3 +194,37 @@ async def test_what_was_fetched_for_an_agent_or_user_that_is_stopped_is_forgotte
     assert await bench.get(need("a")) == "a/None//#5"
     await bench.kept.close()
     assert sorted(bench.source.given_back) == ["lease-1", "lease-2", "lease-3", "lease-4", "lease-5"]
+
+
+async def test_a_lease_is_asked_for_more_time_at_two_thirds_of_its_life_and_replaced_where_it_gets_none():
+    bench = Bench(Counting(leases=True))
+    await bench.get()
+    bench.now += 70
+    assert await bench.get() == "a/None//#1"
+    await settle(bench)
+    bench.now += 50
+    assert await bench.get() == "a/None//#1" and bench.source.renewed == ["lease-1"]
+    bench.source.renews = False
+    bench.now += 20
+    await bench.get()
+    await settle(bench)
+    assert await bench.get() == "a/None//#2"
+    assert bench.source.given_back == [], "calls may still be using it"
+
+
+async def settle(bench: Bench) -> None:
+    while bench.kept._tasks:
+        await asyncio.wait(bench.kept._tasks)
+
+
+async def test_what_arrives_for_an_agent_that_was_stopped_meanwhile_is_given_back_at_once():
+    source = Slow()
+    source.leases = True
+    bench = Bench(source)
+    call = asyncio.create_task(bench.get())
+    await asyncio.sleep(0)
+    bench.kept.revoke("agent", "a")
+    source.gate.set()
+    await call
+    await settle(bench)
+    assert source.given_back == ["lease-1"]

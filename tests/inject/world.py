@@ -58,6 +58,8 @@ class Counting:
     leases: bool = False
     fetched: list[Need] = field(default_factory=list)
     given_back: list[str] = field(default_factory=list)
+    renews: bool = True
+    renewed: list[str] = field(default_factory=list)
     kind: str = "counting"
 
     def check(self) -> None:
@@ -73,6 +75,10 @@ class Counting:
         who = f"{need.identity.agent}/{need.identity.user}/{'+'.join(need.identity.actors)}/{self.scope(need)}"
         number = len(self.fetched)
         return Fetched(Secret(f"{who}#{number}"), self.life_s, str(number), f"lease-{number}" if self.leases else "")
+
+    async def renew(self, fetched: Fetched) -> Fetched | None:
+        self.renewed.append(fetched.lease)
+        return Fetched(fetched.secret, self.life_s, fetched.version, fetched.lease) if self.renews else None
 
     async def give_back(self, fetched: Fetched) -> None:
         self.given_back.append(fetched.lease)

@@ -10,14 +10,20 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
+from gateway.config.load import load
+from gateway.identify import SigningKeys
+from tests.inject.vaults import broker_role, let_in, mount
 from tests.journeys.place import UPSTREAM_KEY, client_of, running, token_of, write_place
 from tests.simulators import upstreams
+from tests.simulators.broker import Broker
+from tests.simulators.openbao import bao
 from tests.simulators.token_endpoint import CLIENT_SECRET, TokenEndpoint
 from tests.simulators.upstreams import Seen, answer, upstream
 
 QUERY_KEY = "CANARY-query-key+/=5b2e"
 BASIC_KEY = "CANARY-basic-key-77aa"
 TOKEN = TokenEndpoint.token
+STORED = "CANARY-stored-in-a-vault"
 
 MORE = """
 [tool.asks]
@@ -29,6 +35,12 @@ credential = "basic-key"
 [tool.token]
 url = "http://127.0.0.1:{port}/token"
 credential = "token"
+[tool.stored]
+url = "http://127.0.0.1:{port}/stored"
+credential = "stored"
+[tool.made]
+url = "http://127.0.0.1:{port}/made"
+credential = "made"
 [tool.failing]
 url = "http://127.0.0.1:{port}/failing"
 credential = "failing"
@@ -57,6 +69,20 @@ hosts = ["127.0.0.1:{port}"]
 token_url = "http://127.0.0.1:{tokens}/token"
 client_id = "gateway"
 client_secret = "file:client.key"
+[vault]
+url = "{vault}"
+role = "gateway"
+[credential.stored]
+header = "X-Stored"
+hosts = ["127.0.0.1:{port}"]
+secret = "vault:kv/canary#token"
+[credential.made]
+basic_user = "{{user}}"
+hosts = ["127.0.0.1:{port}"]
+[credential.made.vault]
+path = "rabbitmq/creds/canary"
+field = "password"
+user_field = "username"
 [credential.failing]
 query = "t"
 hosts = ["127.0.0.1:{port}"]
@@ -122,7 +148,7 @@ async def play(place, token: str) -> list[bytes]:
 
     agents, admin = place.gateway.addresses["agents"], place.gateway.addresses["admin"]
     async with client_of(agents, token) as good, client_of(agents, token[:-6] + "AAAAAA") as forged, client_of(admin, None) as operator:
-        for tool in ("plain", "asks", "basic", "token", "failing"):
+        for tool in ("plain", "asks", "basic", "token", "stored", "made", "failing"):
             for path in ("ok", "redirect", "garbage", "broken", "stream", "fails", "a?x=1"):
                 await call("GET", f"/tools/{tool}/{path}", client=good)
             await call("POST", f"/tools/{tool}/ok", client=good, content=b"body")
@@ -143,16 +169,29 @@ def canary_environment(monkeypatch):
     monkeypatch.setenv("CANARY_QUERY", QUERY_KEY)
 
 
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory):
+    with bao(tmp_path_factory.mktemp("bao")) as found:
+        mount(found)
+        found.ask("kv/data/canary", {"data": {"token": STORED}})
+        yield found
+
+
 @pytest.mark.usefixtures("canary_environment")
-async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_path, caplog, capfd):
+async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_path, vault, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    async with upstream(misbehaving) as up, upstream(Tokens()) as tokens:
+    async with upstream(misbehaving) as up, upstream(Tokens()) as tokens, upstream(Broker()) as broker:
         write_place(tmp_path, up.port)
-        (tmp_path / "gateway.toml").write_text((tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port, tokens=tokens.port))
+        (tmp_path / "gateway.toml").write_text(
+            (tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port, tokens=tokens.port, vault=vault.url)
+        )
         (tmp_path / "policies" / "all.cedar").write_text(RULES)
         for name, secret in (("basic.key", BASIC_KEY), ("client.key", CLIENT_SECRET)):
             (tmp_path / name).touch(0o600)
             (tmp_path / name).write_text(secret)
+        keys = SigningKeys.open(load(tmp_path).keys)
+        let_in(vault, keys.public[keys.kid].key, issuer="http://gateway.test", name="journey")
+        await asyncio.to_thread(broker_role, vault, broker.url, "canary")
         async with running(tmp_path) as place:
             token = token_of(tmp_path)
             received = b"\n".join(await play(place, token))
@@ -166,6 +205,14 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
     assert CLIENT_SECRET in str([base64.b64decode((s.header("authorization") or "").removeprefix("Basic ")) for s in tokens.seen]).replace(
         "%2B", "+"
     ).replace("%2F", "/")
+    assert STORED.encode() in used
+    [made] = {
+        base64.b64decode(v.removeprefix("Basic ")).decode()
+        for s in up.seen
+        if s.target.startswith("/made")
+        for n, v in s.headers
+        if n == "authorization"
+    }
     assert token.encode() not in used and token not in str(tokens.seen)
     out, err = capfd.readouterr()
     places = {"answers": received, "reports": said, "stdout": out.encode(), "stderr": err.encode(), "logging": caplog.text.encode()}
@@ -174,7 +221,7 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
         if file.is_file() and file not in belongs:
             places[str(file.relative_to(tmp_path))] = file.read_bytes()
     assert any(name.endswith(".jsonl") for name in places)
-    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", TOKEN, CLIENT_SECRET, token[:-10]):
+    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", TOKEN, CLIENT_SECRET, STORED, made, made.partition(":")[2], token[:-10]):
         for form in forms(secret):
             leaks = [name for name, content in places.items() if form in content]
             assert leaks == [], f"{form!r} leaked"
