@@ -25,6 +25,7 @@ from gateway.record import (
     Claim,
     Report,
     WitnessPolicy,
+    comparable_from,
     contradiction,
     history_claims,
     history_url,
@@ -138,11 +139,26 @@ async def _scraped(url: str, origin: str, days: int) -> list[Claim]:
 
 
 def judged(report: Report, where: Where, held: Held) -> Report:
-    """The report on a log, after looking whether what others hold is true of it."""
-    if not report.ok or not held.claims:
+    """The report on a log, after looking whether what others hold is true of it: also on one of which only something is missing that it tells of
+    itself, by pruning or an accepted loss, because that is what somebody would say who had something to hide.
+    """
+    told_of_itself = report.exit_code == INCOMPLETE and report.first_bad is None and report.root
+    if not held.claims or not (report.ok or told_of_itself):
         return report
-    with show_progress("comparing with others", None) as progress:
-        found = contradiction(where.reader().folder, held.claims, progress)
+    folder = where.reader().folder
+    begins = comparable_from(folder)
+    claims = [claim for claim in held.claims if claim.size >= begins]
+    try:
+        with show_progress("comparing with others", None) as progress:
+            found = contradiction(folder, claims, progress)
+    except OSError as error:
+        return replace(report, exit_code=INCOMPLETE, message=f"a file cannot be read: {error.strerror} ({error.filename})")
     if found is not None:
         return replace(report, exit_code=TAMPERED, message=str(found), first_bad=None)
-    return replace(report, message=f"{report.message}; {plural(len(held.claims), 'state')} that others have seen agree with it{held.told}")
+    told = f"{report.message}; {plural(len(claims), 'state')} that others have seen agree with it{held.told}"
+    if len(claims) == len(held.claims):
+        return replace(report, message=told)
+    past = plural(len(held.claims) - len(claims), "older one")
+    return replace(
+        report, exit_code=INCOMPLETE, message=f"{told}; {past} cannot be compared: what was before {begins} was pruned with its leaf hashes"
+    )

@@ -6,13 +6,14 @@
     python3 verify.py DIR --chain              the same, and the exit code is 0: for whoever knows that anybody could have written it
 
 DIR is the log's folder, the one that holds `origin`. FILE holds verifier key lines, `name+id+base64` (c2sp.org/signed-note), and must have come to you
-by another way than the log. Exit codes: 0 as it was signed, 1 tampered, 2 wrong usage, 3 something is missing, 4 a key or signature is missing or wrong.
+by another way than the log; a line `# sizes A-B` says which sizes the key after it may sign. Exit codes: 0 as it was signed, 1 tampered, 2 wrong usage, 3 something is missing, 4 a key or signature is missing or wrong.
 
 What it checks (it does not look at the meaning of records, nor at the objects they name; `portreeve log verify` does):
 - Each line of log/N.jsonl begins with {"n":N,"prev":"H","t": where N counts from 0 and H is the hash of the line before,
   SHA-256(0x00 || line); the first H is SHA-256(portreeve-log/v1, newline, origin, newline).
 - The same hashes are the leaves of a Merkle tree (RFC 6962 section 2.1) whose root is what each checkpoint says for its size.
 - A checkpoint is a signed note (c2sp.org/tlog-checkpoint): origin, size, root, and an Ed25519 signature (RFC 8032 section 5.1).
+- A log whose oldest segments were pruned begins with a line that repeats the tree so far ("frontier"); a checkpoint must have its root. Exit code 3.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import argparse
 import base64
 import binascii
 import hashlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -29,6 +31,7 @@ OK, TAMPERED, MISSING, KEY = 0, 1, 3, 4
 LINE_BYTES_MAX = 65_535
 NAME = r"[^\s+\x00-\x1f\x7f]{1,255}"
 NOTE = re.compile(rf"({NAME})\n(0|[1-9][0-9]{{0,18}})\n([A-Za-z0-9+/]{{43}}=)\n\n((?:— {NAME} [A-Za-z0-9+/]+=*\n)+)")
+SIZES = re.compile(r"# sizes ([0-9]{1,19})-([0-9]{0,19})")
 KEY_LINE = re.compile(rf"({NAME})\+([0-9a-f]{{8}})\+([A-Za-z0-9+/]{{44}})")
 
 # Ed25519, RFC 8032 section 5.1: the curve -x^2 + y^2 = 1 + d x^2 y^2 over the integers modulo P; points as (X, Y, Z, T).
@@ -37,6 +40,10 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 Point = tuple[int, int, int, int]
+
+
+Key = tuple[bytes, int, int]  # the public key, the first and the last size that it may sign
+Keys = dict[tuple[str, bytes], Key]  # by name and id
 
 
 class Wrong(Exception):  # noqa: N818
@@ -110,31 +117,35 @@ def is_signed(public: bytes, text: bytes, signature: bytes) -> bool:
     return encoded(add(times(s, BASE), times(k, (P - x, y, z, P - t)))) == signature[:32]
 
 
-def keys_in(path: Path) -> dict[tuple[str, bytes], bytes]:
-    """Public keys by name and id. Raises Wrong."""
-    found = {}
+def keys_in(path: Path) -> Keys:
+    """Raises Wrong."""
+    found: Keys = {}
+    first, last = 0, sys.maxsize
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Wrong(KEY, f"{path} cannot be read: {error}") from error
-    for line in lines:
+    for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
+            sizes = SIZES.fullmatch(line.strip())
+            first, last = (int(sizes[1]), int(sizes[2] or sys.maxsize)) if sizes else (first, last)
             continue
         match = KEY_LINE.fullmatch(line.strip())
         raw = base64.b64decode(match[3]) if match else b""
         if not match or raw[:1] != b"\x01" or hashlib.sha256(match[1].encode() + b"\n" + raw).hexdigest()[:8] != match[2]:
             raise Wrong(KEY, f"{path}: not an Ed25519 verifier key: {line[:80]!r}")
-        found[match[1], bytes.fromhex(match[2])] = raw[1:]
+        found[match[1], bytes.fromhex(match[2])] = raw[1:], first, last
+        first, last = 0, sys.maxsize
     return found
 
 
-def opened(note: bytes, origin: str, keys: dict[tuple[str, bytes], bytes] | None, what: str) -> tuple[int, bytes]:
+def opened(note: bytes, origin: str, keys: Keys | None, what: str) -> tuple[int, bytes]:
     """Size and root of a checkpoint. With keys, one of them must have signed it, and none wrongly. Raises Wrong."""
     try:
         match = NOTE.fullmatch(note.decode("utf-8"))
         root = base64.b64decode(match[3]) if match else b""
-    except (UnicodeDecodeError, binascii.Error) as error:
-        raise Wrong(KEY, f"{what} is malformed") from error
+    except (UnicodeDecodeError, binascii.Error):
+        match = None
     if not match or base64.b64encode(root).decode() != match[3]:
         raise Wrong(KEY, f"{what} is malformed")
     text, good = match[0].partition("\n\n")[0].encode() + b"\n", 0
@@ -146,15 +157,23 @@ def opened(note: bytes, origin: str, keys: dict[tuple[str, bytes], bytes] | None
             raw = b""
         if len(raw) < 5 or base64.b64encode(raw).decode() != signature:
             raise Wrong(KEY, f"{what} has a malformed signature")
-        public = keys.get((name, raw[:4])) if keys is not None else None
-        if public is not None and not is_signed(public, text, raw[4:]):
-            raise Wrong(KEY, f"{what}: the signature by {name} is wrong")
-        good += public is not None and name == origin
+        if key := (keys or {}).get((name, raw[:4])):
+            judge(key, text, raw[4:], int(match[2]), f"{what}: the signature by {name}")
+            good += name == origin
     if keys is not None and not good:
         raise Wrong(KEY, f"{what}: no given key of {origin} has signed it")
     if match[1] != origin:
         raise Wrong(KEY, f"{what} is of another log, {match[1]}")
     return int(match[2]), root
+
+
+def judge(key: Key, text: bytes, signature: bytes, size: int, what: str) -> None:
+    """Raises Wrong for a signature that is not right, or of a size that is not the key's to sign."""
+    public, first, last = key
+    if not is_signed(public, text, signature):
+        raise Wrong(KEY, f"{what} is wrong")
+    if not first <= size <= last:
+        raise Wrong(KEY, f"{what} is of size {size}, and this key may sign those from {first} to {last}")
 
 
 class Tree:
@@ -181,7 +200,7 @@ class Tree:
         return root
 
 
-def listed(path: Path, origin: str, keys: dict[tuple[str, bytes], bytes] | None, latest: bytes) -> list[tuple[int, bytes]]:
+def listed(path: Path, origin: str, keys: Keys | None, latest: bytes) -> list[tuple[int, bytes]]:
     """Every checkpoint of the list, in order. Raises Wrong when sizes fall, or the newest one is not on it."""
     found: list[tuple[int, bytes]] = []
     met = False
@@ -196,15 +215,18 @@ def listed(path: Path, origin: str, keys: dict[tuple[str, bytes], bytes] | None,
     return found
 
 
-def walked(folder: Path, origin: str, roots: dict[int, set[bytes]]) -> Tree:
-    """Read every line. Raises Wrong for the first that does not follow, and for a root that is not the one of a checkpoint."""
+def walked(folder: Path, origin: str, roots: dict[int, set[bytes]]) -> tuple[Tree, int]:
+    """Read every line; also gives the number of the first. Raises Wrong for the first that does not follow, and for a root that is not the one of a checkpoint."""
     tree, signed = Tree(), max(roots)
     prev = hashlib.sha256(f"portreeve-log/v1\n{origin}\n".encode()).digest()
     segments = sorted(path for path in (folder / "log").iterdir() if re.fullmatch(r"[0-9]{20}\.jsonl", path.name))
-    meet(tree, roots)
     packed = [path.name for path in (folder / "log").glob("*.jsonl.zst") if not path.with_suffix("").exists()]
     if packed:
         raise Wrong(MISSING, f"{len(packed)} segments are packed: unpack them first, with `zstd -d` in {folder / 'log'}, and try again")
+    gone = int(segments[0].stem) if segments else 0
+    if gone:
+        prev = begin(tree, segments[0], roots)
+    meet(tree, roots)
     for path in segments:
         if int(path.stem) != tree.size:
             code = MISSING if int(path.stem) > tree.size else TAMPERED
@@ -221,7 +243,22 @@ def walked(folder: Path, origin: str, roots: dict[int, set[bytes]]) -> Tree:
                 meet(tree, roots)
     if tree.size < signed:
         raise Wrong(TAMPERED, f"{signed} records were signed, the log ends after {tree.size}")
-    return tree
+    return tree, gone
+
+
+def begin(tree: Tree, path: Path, roots: dict[int, set[bytes]]) -> bytes:
+    """Take the tree of what is not here from the line that the log now begins with; the hash of the last line. Raises Wrong."""
+    tree.size = int(path.stem)
+    with path.open("rb") as stream:
+        line = stream.readline(LINE_BYTES_MAX + 1)
+    try:
+        head = json.loads(line)
+        tree.hashes, prev = [bytes.fromhex(one) for one in head["frontier"]], bytes.fromhex(head["prev"])
+    except (ValueError, KeyError, TypeError):
+        prev = b""
+    if not prev or tree.size not in roots or len(tree.hashes) != tree.size.bit_count():
+        raise Wrong(MISSING, f"the records before {tree.size} are missing, and no checkpoint confirms what the rest goes on from")
+    return prev
 
 
 def meet(tree: Tree, roots: dict[int, set[bytes]]) -> None:
@@ -229,7 +266,7 @@ def meet(tree: Tree, roots: dict[int, set[bytes]]) -> None:
         raise Wrong(TAMPERED, f"the first {tree.size} records are not the ones that were signed")
 
 
-def verified(folder: Path, keys: dict[tuple[str, bytes], bytes] | None, *, every: bool = False) -> str:
+def verified(folder: Path, keys: Keys | None, *, every: bool = False) -> str:
     """What can be said of the log. Raises Wrong."""
     try:
         origin = (folder / "origin").read_bytes().decode("utf-8")
@@ -241,13 +278,16 @@ def verified(folder: Path, keys: dict[tuple[str, bytes], bytes] | None, *, every
         roots: dict[int, set[bytes]] = {}
         for size, root in [*listed(folder / "checkpoints", origin, keys if every else None, note), latest]:
             roots.setdefault(size, set()).add(root)
-        tree = walked(folder, origin, roots)
+        tree, gone = walked(folder, origin, roots)
     except UnicodeDecodeError as error:
         raise Wrong(MISSING, f"{folder / 'origin'} holds no origin") from error
     except OSError as error:
         raise Wrong(MISSING, f"{error.filename} cannot be read: {error.strerror}") from error
     who = f"the first {latest[0]} of them signed by a key of {origin}" if keys is not None else "by whom it was signed, nobody has looked"
-    return f"{tree.size} records, root {tree.root().hex()}; {who}"
+    said = f"{tree.size} records, root {tree.root().hex()}; {who}"
+    if not gone:
+        return said
+    raise Wrong(MISSING, f"records 0 to {gone - 1} are not here; the rest goes on from a root of theirs, and is sound: {said}")
 
 
 def main() -> int:

@@ -99,7 +99,7 @@ class Audit:
             async with self._turn:
                 return await asyncio.to_thread(self._read, read)
         except Problem as found:
-            code = "unknown_record" if found.code == "log_not_signed" else "log_unavailable"
+            code = "unknown_record" if found.code in {"log_not_signed", "log_pruned"} else "log_unavailable"
             raise Refusal(code, f"{found.message[:1].upper()}{found.message[1:]}") from found
         except BadNote as error:
             raise Refusal("log_unavailable", f"The log has no checkpoint that can be given out: {error}", retry_after_s=1) from error

@@ -3,7 +3,7 @@
 from gateway.record.anchors import Anchors, conflicting_size, cosigned, submission
 from gateway.record.attested import Attested, BadPolicy, WitnessPolicy, peer_claims, witness_claims
 from gateway.record.calls import Call, Query, scan_calls
-from gateway.record.claims import Claim, Contradiction, contradiction
+from gateway.record.claims import Claim, Contradiction, comparable_from, contradiction
 from gateway.record.control import Control, append_record
 from gateway.record.cosign import Cosigner, WitnessKey, cosignatures
 from gateway.record.folder import LogFolder
@@ -74,6 +74,7 @@ __all__ = [
     "check_proof",
     "conflicting_size",
     "connect_log",
+    "comparable_from",
     "contradiction",
     "cosignatures",
     "cosigned",

@@ -21,7 +21,7 @@ from gateway.record.folder import LogFolder, sync_folder, write_all
 from gateway.record.line import genesis
 from gateway.record.packed import FRAME_BYTES, SUFFIX, open_segment, pack
 from gateway.record.reader import batches_of
-from gateway.record.sidecar import BadSidecar, Sidecar
+from gateway.record.sidecar import Sidecar
 from gateway.record.tree import Frontier, leaf_hashes
 from gateway.record.walk import Reached
 
@@ -68,11 +68,9 @@ def archive(folder: LogFolder, progress: Progress = lambda _: None) -> list[Side
 
 
 def sidecar_of(folder: LogFolder, first: int, path: Path, state: Reached) -> Sidecar:
-    """The sidecar of a sealed segment, which is made and written if there is none. `state` is that of the head that follows. Raises Problem."""
-    with contextlib.suppress(BadSidecar, FileNotFoundError):
-        known = Sidecar.read(folder.leaves_of(first))
-        if known.root == state.tree.root() and known.end == state.size:
-            return known
+    """The sidecar of a sealed segment, made anew and written: one that is there may hold anything. `state` is that of the head that follows.
+    Raises Problem.
+    """
     before = state_at(first, path, "root") if first else Reached(genesis(folder.origin()))
     leaves: list[bytes] = []
     whole = hashlib.sha256()

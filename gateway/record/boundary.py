@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 
 from gateway.canonical import JsonError, loads_trusted
@@ -70,8 +71,18 @@ def begin_at(folder: LogFolder, trust: Trust, first: int, path: Path, level: Lev
     if reached is None:
         raise Flaw(TAMPERED, "the segment does not begin with the state of the log before it", n=first, segment=path.name, offset=0)
     wanted = f"{trust.origin}\n{first}\n".encode()
-    with folder.checkpoints.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as listed:
-        at = 0 if listed[: len(wanted)] == wanted else listed.find(b"\n" + wanted) + 1
-        if not at and listed[: len(wanted)] != wanted:
-            raise Flaw(INCOMPLETE, f"no checkpoint says what the log was when it had {first} records: begin earlier", n=first, segment=path.name)
+    at = _listed_at(folder.checkpoints, wanted)
+    if at is None:
+        raise Flaw(INCOMPLETE, f"no checkpoint says what the log was when it had {first} records: begin earlier", n=first, segment=path.name)
     return reached, at
+
+
+def _listed_at(path: Path, beginning: bytes) -> int | None:
+    """Where in the list of checkpoints the first note stands that begins so."""
+    with path.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return None  # nothing can be mapped of an empty file
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as listed:
+            if listed[: len(beginning)] == beginning:
+                return 0
+            return listed.find(b"\n" + beginning) + 1 or None

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from gateway.errors import Problem
 from gateway.record.boundary import state_at
 from gateway.record.folder import LogFolder
 from gateway.record.line import BrokenLine, Record, record_of
@@ -260,7 +261,8 @@ class Leaves:
         if self._before is not None and at << height < self._before.size:
             known = self._before.roots.get((height, at))
             if known is None and not height:
-                raise LeavesBroken("the record was pruned with its leaf hash")
+                remedy = f"of the log before record {self._before.size} only the state is left that a signed root confirms"
+                raise Problem("log_pruned", f"record {at} was pruned with its leaf hash", file=str(self._folder.path), remedy=remedy)
             return known or node_hash(self._full(height - 1, 2 * at), self._full(height - 1, 2 * at + 1))
         level = height - height % STEP
         column = self._columns.get(level)

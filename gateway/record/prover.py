@@ -15,7 +15,7 @@ from gateway.errors import Problem
 from gateway.record.leaves import Leaves, LeavesBroken
 from gateway.record.line import Record
 from gateway.record.note import BadNote, Checkpoint, NoteKey
-from gateway.record.proof import BadProof, check_inclusion, prove_consistency, prove_inclusion
+from gateway.record.proof import BadProof, check_consistency, check_inclusion, prove_consistency, prove_inclusion
 from gateway.record.reader import LogReader
 from gateway.record.tlogproof import TlogProof
 
@@ -87,23 +87,18 @@ class Prover:
         return found
 
     def record(self, n: int) -> Record:
-        """A signed record, found without reading the log. Raises Problem for a number that is not signed, NotAsSigned."""
-        return self._twice(lambda: self._record(n))
+        """A signed record, proven before it is given out. Raises what `inclusion` raises."""
+        return self._twice(lambda: self._proven(n)[0])
 
     def inclusion(self, n: int) -> TlogProof:
-        """The proof of record `n` under the newest checkpoint. Raises what `record` raises, and BadNote."""
-        return self._twice(lambda: self._inclusion(n))
+        """The proof of record `n` under the newest checkpoint. Raises Problem for a number that is not signed, NotAsSigned, BadNote."""
+        return self._twice(lambda: self._proven(n)[1])
 
     def prefix(self, old: int, new: Checkpoint) -> Prefix:
         """The tree of the first `old` records, shown to be the beginning of the one that `new` speaks of. Raises NotAsSigned."""
         return self._twice(lambda: self._prefix(old, new))
 
-    def _record(self, n: int) -> Record:
-        self._signed(n)
-        self._leaves.grow(n + 1, pause=self._pause)
-        return self._leaves.record(n)
-
-    def _inclusion(self, n: int) -> TlogProof:
+    def _proven(self, n: int) -> tuple[Record, TlogProof]:
         newest = self._signed(n)
         self._leaves.grow(newest.size, pause=self._pause)
         record = self._leaves.record(n)
@@ -112,13 +107,17 @@ class Prover:
             check_inclusion(self._leaves.leaf(n), n, newest.size, newest.root, path)
         except BadProof as error:
             raise LeavesBroken(f"the first {newest.size} records are not the ones that were signed") from error
-        return TlogProof(n, tuple(path), newest.note, record.line)
+        return record, TlogProof(n, tuple(path), newest.note, record.line)
 
     def _prefix(self, old: int, new: Checkpoint) -> Prefix:
         self._leaves.grow(new.size, pause=self._pause)
-        if self._leaves.root(0, new.size) != new.root:  # then what is taken from the same leaves is right, too
-            raise LeavesBroken(f"the first {new.size} records are not the ones that were signed")
-        return Prefix(old, self._leaves.root(0, old), tuple(prove_consistency(old, new.size, self._leaves.root)))
+        root, path = self._leaves.root(0, old), prove_consistency(old, new.size, self._leaves.root)
+        try:
+            check_consistency(new.size, self._leaves.root(0, new.size), new.size, new.root, [])
+            check_consistency(old, root, new.size, new.root, path)
+        except BadProof as error:
+            raise LeavesBroken(f"the first {new.size} records are not the ones that were signed") from error
+        return Prefix(old, root, tuple(path))
 
     def _signed(self, n: int) -> Checkpoint:
         newest = self.checkpoint()

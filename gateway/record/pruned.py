@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from gateway.record.folder import LogFolder
-from gateway.record.line import Record, record_of
+from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.note import Checkpoint
 from gateway.record.reader import batches_of
 from gateway.record.report import INCOMPLETE, TAMPERED, Flaw
-from gateway.record.sidecar import BadSidecar, Sidecar, kept_tree
+from gateway.record.sidecar import BadSidecar, kept_leaves, kept_tree
 from gateway.record.tree import Frontier
 
 
 def marked(folder: LogFolder, kind: str) -> Iterator[Record]:
-    """The records of a kind that is rare: lines that cannot be one are not even parsed. Raises BrokenLine."""
+    """The records of a kind that is rare: lines that cannot be one are not even parsed. Raises Flaw."""
     mark = f',"k":"{kind}"'.encode()
     for _, path in folder.segment_list():
         for offset, lines, _ in batches_of(path):
             for line in lines:
-                if mark in line and (record := record_of(line, path.name, offset)).kind == kind:
+                if mark in line and (record := _record(line, path.name, offset)).kind == kind:
                     yield record
 
 
-def stated(folder: LogFolder, before: int) -> Record | None:
-    """The record that says that everything before this number was pruned; None when none does."""
-    return next((record for record in marked(folder, "prune") if record.body.get("before") == before), None)
+def _record(line: bytes, segment: str, offset: int) -> Record:
+    try:
+        return record_of(line, segment, offset)
+    except BrokenLine as error:
+        raise Flaw(TAMPERED, f"a line of this part of the segment is no record: {error}", segment=segment, offset=offset) from error
 
 
-def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None) -> Flaw:
-    """What is to be told of a log that begins with `tree`, which was signed, when all the rest is sound. `pinned` is a checkpoint of the part before.
+def stated(folder: LogFolder, before: int, signed: int) -> Record | None:
+    """The signed record that says that everything before this number was pruned; None when none does. Behind `signed` anybody can write one."""
+    return next((record for record in marked(folder, "prune") if record.body.get("before") == before and record.n < signed), None)
+
+
+def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None, signed: int) -> Flaw:
+    """What is to be told of a log that begins with `tree`, which was signed, when all the rest is sound. `pinned` is a checkpoint of the part before,
+    `signed` the size under the newest one.
 
     Raises Flaw when the leaf hashes that stayed are not those under the tree, or those under the pin, or when there are none to hold the pin against.
     """
     before = tree.size
-    record = stated(folder, before)
+    record = stated(folder, before, signed)
     if record is None or record.body.get("root") != tree.root().hex():
         return Flaw(INCOMPLETE, f"records 0 to {before - 1} are missing, and no record says that they were pruned", n=0)
     try:
@@ -53,9 +62,6 @@ def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None) -> F
 
 
 def _root_at(folder: LogFolder, size: int) -> bytes:
-    leaves: list[bytes] = []
-    while len(leaves) < size:
-        leaves += Sidecar.read(folder.leaves_of(len(leaves))).leaves
     tree = Frontier()
-    tree.extend(leaves[:size])
+    tree.extend(list(islice(kept_leaves(folder, size), size)))
     return tree.root()

@@ -5,6 +5,7 @@ Nobody believes it by itself: the root over the hashes has to be one that was si
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,18 @@ class Sidecar:
         if not sound:
             raise BadSidecar(f"{path.name} does not hold the leaf hashes of its segment")
         return found
+
+
+def kept_leaves(folder: LogFolder, end: int) -> Iterator[bytes]:
+    """The leaf hashes kept of the first `end` records. Raises BadSidecar where there are none, or others."""
+    n = 0
+    while n < end:
+        try:
+            found = Sidecar.read(folder.leaves_of(n))
+        except FileNotFoundError as error:
+            raise BadSidecar(f"the leaf hashes from record {n} on are missing") from error
+        yield from found.leaves
+        n = found.end
 
 
 def kept_tree(folder: LogFolder, end: int) -> Frontier | None:

@@ -132,7 +132,7 @@ class _Look:
         begun = reached.tree.copy()
         self._walk(Task(self.folder.path, trust, self.level, latest, pinned, span, self.question.replay), segments[at:], reached)
         past = pinned if pinned is not None and pinned.size < begins else None
-        flaw = of_pruned(self.folder, begun, past) if begins and (past or not asked) else None
+        flaw = of_pruned(self.folder, begun, past, latest.size) if begins and (past or not asked) else None
         if pin is not None and (pinned is None or latest.size >= pinned.size):
             replace_file(pin, latest.note, durable=True)
         self._tell_gaps(flaw)

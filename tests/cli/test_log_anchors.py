@@ -9,7 +9,8 @@ from gateway.anchoring import submit
 from gateway.forward.fetch import Fetcher
 from gateway.record import Anchors, LogFolder, LogReader, Prover
 from tests.cli.test_log import at, run
-from tests.record.world import ORIGIN, keys, lines, opened, plain
+from tests.record.test_pruning import pruned
+from tests.record.world import ORIGIN, keys, lines, opened, plain, small_log, twin
 from tests.simulators.witness import COSIGNER, witnessing
 
 
@@ -94,3 +95,23 @@ async def test_what_cannot_be_judged_is_not_passed_over(place):
     assert made_up != lines(place / "b")[1]
     (place / "made-up").write_bytes(made_up + b"\n")
     assert verify(place, "--peer", place / "made-up").exit_code == 4
+
+
+@pytest.mark.parametrize("roots_only", [False, True])
+async def test_pruning_does_not_hide_another_history_from_those_who_saw_the_first(place, roots_only):
+    await small_log(place / "a", calls=8)
+    cut = LogFolder(place / "a" / "log").segment_list()[2][0]
+    with_peer = ("--peer", place / "b" / "log")
+    twin(place / "a", place / "true")
+    await pruned(place / "true", cut, roots_only=roots_only)
+    for options in ((), ("--since", cut)):
+        done = run("verify", *at(place / "true"), *with_peer, *options)
+        agrees = "0 states" if roots_only else "1 state that others"
+        assert (done.exit_code, agrees in done.stdout) == (3 if roots_only or not options else 0, True), done.stdout
+        assert ("1 older one cannot be compared" in done.stdout) is roots_only
+    await rewrite(place)
+    await small_log(place / "a", calls=8)
+    await pruned(place / "a", LogFolder(place / "a" / "log").segment_list()[2][0])
+    assert verify(place).exit_code == 3
+    for options in ((), ("--since", cut)):
+        assert verify(place, *with_peer, *options).exit_code == 1

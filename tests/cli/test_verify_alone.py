@@ -1,6 +1,7 @@
 """The verifier that stands alone says what `verify_folder` says, on sound logs and on broken ones, and needs nothing but Python."""
 
 import ast
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,14 @@ from hypothesis import strategies as st
 
 from gateway.cli import verify_alone
 from gateway.cli.verify_alone import KEY, Wrong, is_signed, keys_in, verified
-from gateway.record import verify_folder
+from gateway.record import Checkpoint, LogFolder, NoteSigner, parse_keys, verify_folder
+from gateway.record.control import rotate_key
+from gateway.record.reader import lines_of
 from tests.cli.test_log import run
+from tests.record.test_pruning import pruned
 from tests.record.test_verify import forge, hide_a_failure, rewrite
-from tests.record.world import files, keys, lines, small_log
+from tests.record.world import ORIGIN, files, keys, lines, opened, plain, root, small_log, twin
+from tests.record.world import settings as world_settings
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "log" / "v1"
 SOURCE = Path(verify_alone.__file__)
@@ -181,3 +186,46 @@ def test_whole_rewrites_missing_segments_and_foreign_keys_are_found_by_both(log)
 def test_a_file_of_no_good_keys_proves_nothing(log, text):
     (log / "key").write_bytes(text.encode("latin-1"))
     assert alone(log) == KEY
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_pruned_log_is_incomplete_and_its_rest_is_judged(log, packed):
+    cut = LogFolder(log / "log").segment_list()[1][0]
+    await pruned(log, cut, packed=packed)
+    for path in (log / "log" / "log").glob("*.zst"):
+        path.with_suffix("").write_bytes(b"".join(data + b"\n" for _, data, _ in lines_of(path)))
+    with pytest.raises(Wrong, match=f"records 0 to {cut - 1} are not here; .* and is sound: ") as found:
+        verified(log / "log", keys_in(log / "key"), every=True)
+    assert (found.value.code, verify_folder(log / "log", keys=keys(log), level="root").exit_code) == (3, 3)
+    first = LogFolder(log / "log").segment_list()[0][1]
+    sound = first.read_bytes()
+    for at in range(0, len(sound), 7):
+        first.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        with pytest.raises(Wrong) as found:
+            verified(log / "log", None)
+        assert "is sound" not in str(found.value), at
+
+
+async def test_a_key_that_was_renewed_signs_no_more(log):
+    """Whoever has stolen the old key signs the log on with it; the file of keys says until where it may."""
+    stolen = twin(log / "keys", log / "stolen")
+    receipt, _ = await asyncio.to_thread(rotate_key, world_settings(log), log / "keys", "stolen", keep=False)
+    (log / "key").write_text((log / "keys" / "log.vkey").read_text())
+    assert agree_with(log)
+    async with opened(log) as running:
+        await running.append("call", plain(9))
+    assert agree_with(log)
+    note = NoteSigner.open(stolen).sign(ORIGIN, Checkpoint(ORIGIN, len(lines(log)), root(log, len(lines(log)))).text)
+    assert receipt.n + 1 < len(lines(log))
+    (log / "log" / "checkpoint").write_bytes(note)
+    with (log / "log" / "checkpoints").open("ab") as stream:
+        stream.write(note)
+    assert not agree_with(log)
+    assert alone(log) == KEY
+
+
+def agree_with(folder: Path) -> bool:
+    """Both, with the file of keys."""
+    report = verify_folder(folder / "log", keys=parse_keys((folder / "key").read_text()), level="root")
+    assert (alone(folder) == 0) == report.ok, report
+    return report.ok

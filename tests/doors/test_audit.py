@@ -12,7 +12,9 @@ from gateway.doors.admin import admin_app
 from gateway.doors.audit import WAITING_MAX, Audit
 from gateway.doors.server import serve
 from gateway.metrics import Metrics
-from gateway.record import LogReader, Prover, check_proof, open_own_checkpoint
+from gateway.record import LogFolder, LogReader, Prover, check_proof, open_own_checkpoint
+from gateway.record.tree import leaf_hash
+from tests.record.test_pruning import pruned
 from tests.record.world import files, keys, lines, opened, plain, small_log
 
 HOSTS = frozenset({"127.0.0.1"})
@@ -134,3 +136,23 @@ async def test_questions_wait_for_one_another_and_too_many_are_turned_away_while
         gate.set()
         answers = [(await task).status_code for task in asked]
     assert (answers.count(200), answers.count(503)) == (WAITING_MAX, 4)
+
+
+async def test_a_record_that_was_pruned_is_not_there_any_more(tmp_path):
+    await small_log(tmp_path, calls=10)
+    cut = LogFolder(tmp_path / "log").segment_list()[3][0]
+    await pruned(tmp_path, cut)
+    async with listening(tmp_path) as client:
+        for path in ("/log/records/1", "/log/proof/1"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (404, "unknown_record", "Record 1 was pruned")
+        assert (await client.get(f"/log/proof/{cut}")).status_code == 200
+        assert all(call["n"] >= cut for call in (await client.get("/log/query")).json()["calls"])
+
+
+async def test_a_record_that_was_changed_with_the_index_is_not_given_out(client, tmp_path):
+    assert (await client.get("/log/records/1")).status_code == 200
+    path = files(tmp_path)[0]
+    path.write_bytes(path.read_bytes().replace(b"call-0", b"call-7"))
+    (tmp_path / "log" / "idx" / "hashes.0").write_bytes(b"".join(leaf_hash(line) for line in lines(tmp_path)))
+    assert (await client.get("/log/records/1")).status_code == 500

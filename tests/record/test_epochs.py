@@ -168,3 +168,12 @@ async def test_without_a_gateway_that_answers_nothing_is_written_past_it(log):
     async with opened(log):
         with pytest.raises(Problem, match="another gateway writes"):
             await rotated(log)
+
+
+async def test_a_broken_line_that_speaks_of_keys_is_a_finding_and_no_crash(log):
+    old = keys(log)
+    await rotated(log)
+    for path in (log / "log" / "log").iterdir():
+        path.write_bytes(path.read_bytes().replace(b'"k":"key.rotate",', b'"k":"key.rotate"'))
+    report = judged(log, old)
+    assert report.exit_code == 1, report

@@ -146,3 +146,32 @@ def test_a_receipt_is_read_in_its_one_form():
     assert ReceiptText.parse(f" portreeve-decision: {ORIGIN}#0;{leaf}\n") == ReceiptText(ORIGIN, 0, bytes.fromhex(leaf))
     for text in ("", ORIGIN, f"{ORIGIN}#07;{leaf}", f"{ORIGIN}#-1;{leaf}", f"{ORIGIN}#7;{leaf[:-1]}", f"{ORIGIN}#7;{leaf.upper()}", f"a b#7;{leaf}"):
         assert ReceiptText.parse(text) is None
+
+
+async def test_an_index_that_was_changed_along_with_a_record_does_not_vouch_for_it(tmp_path):
+    await small_log(tmp_path)
+    prover_of(tmp_path).inclusion(0)
+    path = files(tmp_path)[0]
+    path.write_bytes(path.read_bytes().replace(b"call-0", b"call-7"))
+    index = tmp_path / "log" / "idx" / "hashes.0"
+    index.write_bytes(b"".join(leaf_hash(line) for line in lines(tmp_path)))
+    prover = prover_of(tmp_path)
+    assert b"call-7" in lines(tmp_path)[1]
+    for n in range(len(lines(tmp_path))):
+        with pytest.raises(NotAsSigned):
+            prover.record(n)
+    prover.close()
+
+
+async def test_an_index_whose_columns_disagree_gives_no_prefix_that_never_was(tmp_path):
+    await long_log(tmp_path)
+    stored = lines(tmp_path)
+    prover = prover_of(tmp_path)
+    newest = prover.checkpoint()
+    prover.inclusion(0)
+    index = tmp_path / "log" / "idx" / "hashes.0"
+    forged = bytearray(index.read_bytes())
+    forged[32 * 3] ^= 1  # the columns above still lead to the signed root
+    index.write_bytes(bytes(forged))
+    assert prover.prefix(4, newest).root == roots(stored)[4]
+    prover.close()

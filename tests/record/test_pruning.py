@@ -7,10 +7,12 @@ import pytest
 from gateway.errors import Problem
 from gateway.record import Checkpoint, LogReader, NoteSigner, Prover, Question, check_proof, verify_log
 from gateway.record.archiving import archive
+from gateway.record.boundary import state_at
 from gateway.record.folder import LogFolder
+from gateway.record.line import line_of, record_of, rest_of
 from gateway.record.pruning import plan, prune
 from gateway.record.sidecar import Sidecar
-from gateway.record.tree import Frontier
+from gateway.record.tree import Frontier, leaf_hash
 from tests.record.world import files, keys, opened, settings, small_log, twin, verified, write_call
 
 LATER_US = time.time_ns() // 1000 + 200 * 24 * 3600 * 1_000_000
@@ -195,3 +197,51 @@ async def test_a_pin_of_another_past_is_found_after_that_past_was_pruned(log, tm
     report = verified(log, pin=pin)
     assert (report.exit_code, "not the ones that were pinned" in report.message) == (1, True)
     assert pin.read_bytes().startswith(other.text)
+
+
+async def test_only_a_signed_record_can_say_that_the_log_was_pruned(log):
+    archive(LogFolder(log / "log"))
+    cut, gone = heads(log)[3], files(log)[:6]
+    state = state_at(*LogFolder(log / "log").segment_list()[3], "root")
+    for path in gone:
+        path.unlink()
+    last = files(log)[-1]
+    line = last.read_bytes().split(b"\n")[-2]
+    body = rest_of("prune", {"before": cut, "root": state.tree.root().hex()})
+    record = record_of(line)
+    last.write_bytes(last.read_bytes() + line_of(record.n + 1, leaf_hash(line), record.t, body) + b"\n")
+    report = verified(log)
+    assert (report.exit_code, report.unsigned) == (3, 1)
+    assert "no record says that they were pruned" in report.message
+
+
+async def test_a_line_that_only_looks_like_the_record_of_a_pruning_is_a_finding_and_no_crash(log):
+    await pruned(log, heads(log)[3])
+    path = files(log)[-1]
+    line = path.read_bytes().split(b"\n")[-2]
+    record = record_of(line)
+    path.write_bytes(path.read_bytes() + line_of(record.n + 1, leaf_hash(line), record.t, b',"k":"prune",') + b"\n")
+    assert verified(log, level="root").exit_code == 3  # the record that is meant stands before it
+    path.write_bytes(b"".join(path.read_bytes().partition(b'{"n":%d,' % record.n)[:1]))
+    assert verified(log, level="root").exit_code == 1
+
+
+async def test_the_leaf_hashes_that_stay_are_those_of_the_records_and_not_of_a_file_that_was_there(log):
+    archive(LogFolder(log / "log"))
+    path = LogFolder(log / "log").leaves_of(0)
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    young = Sidecar.read(LogFolder(log / "log").leaves_of(4))
+    replace(young, last_t=1).write(LogFolder(log / "log"))
+    await pruned(log, heads(log)[3])
+    assert path.read_bytes() == sound
+    assert "their leaf hashes are those that were signed" in verified(log).message
+
+
+async def test_states_from_within_what_was_pruned_with_its_hashes_are_gone_and_not_forged(log):
+    cut = heads(log)[3]
+    await pruned(log, cut, roots_only=True)
+    prover = Prover(LogReader(log / "log"), keys(log))
+    with pytest.raises(Problem, match="pruned with its leaf hash"):
+        prover.prefix(1, prover.checkpoint())
+    prover.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.canonical import loads_trusted
-from gateway.record import NoteSigner, verify_folder
+from gateway.record import NoteSigner, Question, verify_folder, verify_log
 from gateway.record.line import genesis, line_of, rest_of
 from gateway.record.note import Checkpoint
 from gateway.record.tree import Frontier, leaf_hash
@@ -339,3 +339,10 @@ def test_a_name_that_is_no_digest_is_a_finding_and_no_crash(log, digest):
     report = verified(log)
     assert report.exit_code in {1, 3}
     assert report.first_bad == 1
+
+
+@pytest.mark.parametrize("since", [0, 5, 8])
+def test_an_emptied_list_of_checkpoints_is_a_finding_also_from_a_later_segment_on(log, since):
+    (log / "log" / "checkpoints").write_bytes(b"")
+    report = verify_log(log / "log", keys(log), Question(since=since))
+    assert report.exit_code in {1, 3}, report

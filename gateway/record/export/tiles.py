@@ -28,6 +28,12 @@ def write_tiles(reader: LogReader, keys: Sequence[NoteKey], to: Path, progress: 
     signed = reader.checkpoint(keys)
     if signed is None:
         raise Problem("log_unsigned", "the log has no checkpoint", file=str(reader.folder.path), remedy="start the gateway once")
+    begins = next((first for first, _ in reader.folder.segment_list()), 0)
+    if begins:
+        remedy = "export the tiles before you prune"
+        raise Problem(
+            "log_pruned", f"records 0 to {begins - 1} were pruned, and tiles hold a log as a whole", file=str(reader.folder.path), remedy=remedy
+        )
     tree, tiles = Frontier(), _Tiles(to)
     for record in reader.records():
         if record.n != tree.size:

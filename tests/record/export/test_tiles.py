@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Problem
-from gateway.record import BadNote, BrokenLine, LogReader
+from gateway.record import BadNote, BrokenLine, LogFolder, LogReader
 from gateway.record.export import write_tiles
 from gateway.record.export.tiles import tile_path
-from tests.record.world import files, keys, lines, opened, plain
+from tests.record.test_pruning import pruned
+from tests.record.world import files, keys, lines, opened, plain, small_log
 
 
 def node(left: bytes, right: bytes) -> bytes:
@@ -139,3 +140,11 @@ async def test_what_is_not_as_it_was_signed_gets_no_checkpoint(tmp_path):
     (tmp_path / "log" / "checkpoint").unlink()
     with pytest.raises(Problem, match="no checkpoint"):
         exported(tmp_path, tmp_path / "tiles")
+
+
+async def test_a_pruned_log_is_no_longer_whole_and_not_called_broken(tmp_path):
+    await small_log(tmp_path, calls=10)
+    await pruned(tmp_path, LogFolder(tmp_path / "log").segment_list()[3][0])
+    with pytest.raises(Problem, match="were pruned"):
+        exported(tmp_path, tmp_path / "tiles")
+    assert not (tmp_path / "tiles").exists()
