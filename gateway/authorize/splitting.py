@@ -18,6 +18,7 @@ FILE_CHARS_MAX = 4 * 1024 * 1024
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|[()\[\]{}]|;|\bif\b|\s+|[^\s"()\[\]{};/\w]+|\w+|"|/', re.DOTALL)
 _BIDI = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 # `if a then b else if ...` nests without a bracket, so every `if` of a policy counts.
@@ -114,6 +115,9 @@ def _refuse_unreadable(file: str, text: str) -> None:
     if found:
         message = f"U+{ord(found[0]):04X} is invisible or changes the direction of text"
         raise _problem("hidden_character", message, _Spot(file, text, found.start()), "remove it, or write it as \\u{...} inside a string")
+    if found := _LONE_RETURN.search(text):  # it ends a comment for the engine, and for nobody who reads the file as lines
+        message = "a carriage return without a line feed: what stands behind it may look like part of a comment"
+        raise _problem("line_ending", message, _Spot(file, text, found.start()), "save the file with line ends of one kind, LF or CRLF")
 
 
 def _problem(code: str, message: str, spot: _Spot, remedy: str) -> Problem:

@@ -68,3 +68,11 @@ def test_a_policy_without_end_to_its_length_is_refused():
     with pytest.raises(Problem) as caught:
         split(FILE, "permit (principal, action, resource) when { true" + " && true" * (POLICY_CHARS_MAX // 8) + " };")
     assert caught.value.code == "policy_too_large"
+
+
+def test_a_lone_carriage_return_hides_no_policy_behind_a_comment():
+    hidden = '// nothing here\r@id("x") permit (principal, action, resource);\n'
+    with pytest.raises(Problem) as found:
+        split("f", hidden)
+    assert found.value.code == "line_ending"
+    assert len(split("f", hidden.replace("\r", "\r\n"))) == 1
