@@ -7,6 +7,6 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("suite", derandomize=True, database=None)
-settings.register_profile("search", print_blob=True)
+settings.register_profile("suite", derandomize=True, database=None, deadline=None)  # a busy machine fails no test
+settings.register_profile("search", print_blob=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
