@@ -20,7 +20,7 @@ from gateway.authorize.lint import check as check_meaning
 from gateway.authorize.plans import Plan, all_operations, plan
 from gateway.authorize.policy import Key, Policy, keys_of
 from gateway.authorize.schema import SchemaSource, agent_entities, generate, tool_entities
-from gateway.authorize.splitting import Piece, split
+from gateway.authorize.splitting import Piece, scan_declared, split
 from gateway.call import Blob, Operation
 from gateway.canonical import Json, dumps
 from gateway.config.model import ToolSettings
@@ -181,7 +181,12 @@ def describe(
     if problems:
         raise Problems(problems)
     declared = folder / DECLARED
-    source = SchemaSource(generate(plans.values(), identities), _text(declared) if declared.exists() else "")
+    text = _text(declared) if declared.exists() else ""
+    try:
+        scan_declared(str(declared), text)
+    except Problem as problem:
+        raise Problems([problem]) from problem
+    source = SchemaSource(generate(plans.values(), identities), text)
     return plans, source
 
 
@@ -193,6 +198,8 @@ def read(folder: Path) -> list[list[str]]:
         )
     others = {path.parent.relative_to(folder) for path in folder.rglob(DEPLOYMENT)} - {Path()}
     names = sorted(path.relative_to(folder) for path in folder.rglob("*.cedar"))
+    if odd := [name for name in names if not name.as_posix().isprintable()]:  # the bundle and the log hold names as text
+        raise Problems([Problem("policy_file_name", "a file's name is no printable text", file=ascii(str(name)), remedy="rename it") for name in odd])
     return [
         [name.as_posix(), _text(folder / name)]
         for name in names

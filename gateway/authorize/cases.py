@@ -116,7 +116,7 @@ def _case(entry: Json, number: int, file: str, text: str) -> Case:
         for key, value in entry[part].items():
             if key not in vocabulary:
                 raise wrong(f"{part}.{key} is not known; there is {', '.join(vocabulary)}", line)
-            if type(value) is not vocabulary[key]:
+            if not _is(value, vocabulary[key]):
                 raise wrong(f"{part}.{key} has the wrong type", line)
     missing = [key for key in _NEEDED if key not in entry["call"]]
     if missing or "decision" not in entry["expect"]:
@@ -124,6 +124,11 @@ def _case(entry: Json, number: int, file: str, text: str) -> Case:
     if entry["expect"]["decision"] not in {"allow", "deny", "hold"}:
         raise wrong("decision is allow, deny or hold", line)
     return Case(file, line, entry["name"], entry["call"], entry["expect"])
+
+
+def _is(value: Json, kind: type) -> bool:
+    """Whether a member has its type; lists are lists of texts."""
+    return type(value) is kind and (kind is not list or all(type(item) is str for item in value))
 
 
 def run_cases(bundle: Bundle, cases: list[Case]) -> Iterator[Finding]:
@@ -209,7 +214,7 @@ def _facts(case: Case) -> Facts:
     call = case.call
     try:
         moment = dt.datetime.fromisoformat(call.get("now", NOW))
-    except ValueError as error:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError) as error:
         raise Problem("case_malformed", f"{case.name}: now is no date-time", file=case.file, line=case.line, remedy=f'write "{NOW}"') from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     return Facts(int(moment.timestamp()) * 1_000_000, call.get("calls_last_minute", 0), call.get("calls_in_flight", 0))

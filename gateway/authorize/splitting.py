@@ -16,10 +16,16 @@ POLICY_CHARS_MAX = 65_536
 FILE_CHARS_MAX = 4 * 1024 * 1024
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|[()\[\]{}]|;|\bif\b|\s+|[^\s"()\[\]{};/\w]+|\w+|"|/', re.DOTALL)
-_BIDI = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_HIDDEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+"""Control characters, other ends of line, what turns the direction of text, and what Unicode lets be drawn as nothing."""
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 
+
+_DECLARED = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|[()\[\]{}<>]', re.DOTALL)
+_NESTS = {"(": 1, "[": 1, "{": 1, "<": 1, ")": -1, "]": -1, "}": -1, ">": -1}
 
 # `if a then b else if ...` nests without a bracket, so every `if` of a policy counts.
 _DEEPER = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1, "if": 1}
@@ -92,6 +98,16 @@ def split(file: str, text: str) -> list[Piece]:
     return pieces
 
 
+def scan_declared(file: str, text: str) -> None:
+    """See that a declared schema hides nothing and cannot end the parser: `Set<Set<...` nests like brackets. Raises Problem."""
+    _refuse_unreadable(file, text)
+    depth = 0
+    for match in _DECLARED.finditer(text):
+        depth = max(0, depth + _NESTS.get(match[0], 0))
+        if depth > NESTING_MAX:
+            raise _problem("schema_too_deep", f"nested deeper than {NESTING_MAX}", _Spot(file, text, match.start()), "declare simpler types")
+
+
 def _unclosed(text: str, last: int) -> int:
     """Where the string begins that lacks its end. The quote without a partner is the last one of the file, but a string that goes over the end of
     its line is where they began to be paired wrongly.
@@ -111,8 +127,7 @@ def _refuse_unreadable(file: str, text: str) -> None:
     """A reviewer must see what the engine sees: no direction override, no invisible character, comments included (CVE-2021-42574)."""
     if len(text) > FILE_CHARS_MAX:
         raise Problem("policy_too_large", f"longer than {FILE_CHARS_MAX} characters", file=file, remedy="split the file")
-    found = _BIDI.search(text) or _CONTROL.search(text)
-    if found:
+    if found := _HIDDEN.search(text):
         message = f"U+{ord(found[0]):04X} is invisible or changes the direction of text"
         raise _problem("hidden_character", message, _Spot(file, text, found.start()), "remove it, or write it as \\u{...} inside a string")
     if found := _LONE_RETURN.search(text):  # it ends a comment for the engine, and for nobody who reads the file as lines

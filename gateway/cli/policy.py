@@ -93,6 +93,8 @@ def run_tests(words: Names = None, folder: Folder = Path(), candidate: Instead =
     """
     deployment = Deployment.read(folder, candidate)
     cases = [case for case in read_cases(deployment.settings.policies) if not words or any(word in case.name for word in words)]
+    if words and not cases:
+        raise Problem("no_such_case", f"no case has {' or '.join(words)} in its name", remedy="see `portreeve policy test`")
     findings = list(run_cases(deployment.bundle(), cases))
     failed = [finding for finding in findings if finding.wrong]
     if as_json:

@@ -38,6 +38,8 @@ def confuse_forbids(words: Names = None, folder: Folder = Path(), candidate: Ins
     world = World.of(bundle, read_cases(deployment.settings.policies), deployment.violation)
     forbids = [policy for policy in bundle.library.policies if policy.effect == "forbid" and not policy.shadow]
     forbids = [policy for policy in forbids if not words or any(word in policy.id for word in words)]
+    if words and not forbids:
+        raise Problem("no_such_forbid", f"no forbid has {' or '.join(words)} in its name", remedy="see `portreeve policy list`")
     found: list[Confusion] = []
     with progress("spoiling calls", len(forbids)) as show:
         for done, policy in enumerate(forbids, 1):

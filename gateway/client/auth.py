@@ -31,7 +31,8 @@ class GatewayAuth(httpx2.Auth):
 
     A token is renewed at 80 % of its life, and once when the gateway says `invalid_token`. That call is sent again if its body can be; the gateway
     passed nothing on. Raises Problem when there is no source of tokens, when it fails, and for a request to any other origin: that one is not sent.
-    A redirect to another origin never carries the token; `client` and `async_client` send no such request at all.
+    `client` and `async_client` send nothing to another origin, redirects included. A client of your own that follows redirects is asked only for its
+    first request; httpx2 then drops the token for another host, but keeps it from http to https of the same one: leave `follow_redirects` off.
     """
 
     def __init__(

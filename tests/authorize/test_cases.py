@@ -77,3 +77,12 @@ def test_a_call_of_something_that_does_not_exist_is_wrong(tmp_path, call):
 def test_a_call_with_an_unknown_or_ill_typed_member_is_refused(tmp_path, call):
     with pytest.raises(Problem):
         run(tmp_path, call)
+
+
+@pytest.mark.parametrize(
+    ("call", "expect"), [({"scopes": [1]}, {}), ({"actors": [None]}, {}), ({}, {"reasons": [1, None]}), ({"now": "0001-01-01T00:00:00+14:00"}, {})]
+)
+def test_what_is_no_text_or_no_time_is_told_with_its_place(tmp_path, call, expect):
+    with pytest.raises(Problem) as found:
+        run(tmp_path, call, **expect)
+    assert (found.value.code, found.value.line) == ("case_malformed", 1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 
 import pytest
@@ -239,3 +240,18 @@ def test_a_folder_below_that_is_a_deployment_of_its_own_is_not_read(tmp_path):
     assert set(load(nested).library.by_id) == {"cookbook", "deep"}
     (nested / "gateway.toml").unlink()
     assert set(load(tmp_path / "policies").library.by_id) == {"own", "cookbook", "deep"}
+
+
+def test_a_file_whose_name_is_no_text_is_refused_and_not_a_crash(tmp_path):
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / os.fsdecode(b"a\xff.cedar")).write_text(PERMIT_ALL)
+    assert [problem.code for problem in faults(folder)] == ["policy_file_name"]
+
+
+def test_a_declared_schema_that_nests_too_deep_has_a_place(tmp_path):
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "schema.cedarschema").write_text("type T =\n" + "Set<" * 6_000)
+    (found,) = faults(folder, PERMIT_ALL)
+    assert (found.code, found.line, Path(found.file).name) == ("schema_too_deep", 2, "schema.cedarschema")

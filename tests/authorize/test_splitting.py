@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.authorize.splitting import NESTING_MAX, POLICY_CHARS_MAX, split
+from gateway.authorize.splitting import NESTING_MAX, POLICY_CHARS_MAX, scan_declared, split
 from gateway.errors import Problem
 
 FILE = "policies/a.cedar"
@@ -76,3 +76,19 @@ def test_a_lone_carriage_return_hides_no_policy_behind_a_comment():
         split("f", hidden)
     assert found.value.code == "line_ending"
     assert len(split("f", hidden.replace("\r", "\r\n"))) == 1
+
+
+@pytest.mark.parametrize("hidden", ["\u2028", "\u2029", "\x85", "\xad", "\ufe0f", "\U000e0041", "\u3164", "\u061c", "\u206a", "\ufff9"])
+@pytest.mark.parametrize("look", [split, scan_declared])
+def test_nothing_that_is_drawn_as_nothing_stands_in_a_policy_or_a_declared_type(look, hidden):
+    with pytest.raises(Problem) as found:
+        look("f", f"// a comment\n// and{hidden} another\n")
+    assert (found.value.code, found.value.line, found.value.column) == ("hidden_character", 2, 7)
+
+
+def test_a_declared_type_cannot_nest_until_the_parser_ends():
+    scan_declared("f", "type T = " + "Set<" * NESTING_MAX + "Long" + ">" * NESTING_MAX + ";")
+    scan_declared("f", '// < < <\nentity E = { "<<<": Long };' * 100)
+    with pytest.raises(Problem) as found:
+        scan_declared("f", "type T = " + "Set<" * (NESTING_MAX + 1))
+    assert found.value.code == "schema_too_deep"

@@ -103,3 +103,9 @@ def test_the_commands_are_there():
     found = CliRunner().invoke(app, ["--help"])
     assert found.exit_code == 0
     assert all(name in found.output for name in ("check", "test", "schema", "list"))
+
+
+def test_a_word_that_no_case_has_is_no_success(deployment):
+    with pytest.raises(Problem) as caught:
+        run_tests(["refnd"], deployment)
+    assert caught.value.code == "no_such_case"

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from gateway.errors import Problem
+
 from .sample import call_of, copy_sample, run
 
 RULE = """@id("no-high-priority") forbid (principal in AgentGroup::"support", action == Action::"tickets/create_ticket", resource)
@@ -64,3 +66,9 @@ def test_a_forbid_that_no_case_shows_at_work_fails_the_command(deployment):
     done = run("confuse", "priority", "-C", deployment)
     assert done.exit_code == 1
     assert "forbid_not_tried" in done.stderr
+
+
+def test_a_word_that_no_forbid_has_is_no_success(deployment):
+    with pytest.raises(Problem) as caught:
+        run("confuse", "refnd", "-C", deployment)
+    assert caught.value.code == "no_such_forbid"
