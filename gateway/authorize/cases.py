@@ -128,7 +128,9 @@ def _case(entry: Json, number: int, file: str, text: str) -> Case:
 
 def _is(value: Json, kind: type) -> bool:
     """Whether a member has its type; lists are lists of texts."""
-    return type(value) is kind and (kind is not list or all(type(item) is str for item in value))
+    if isinstance(value, list):
+        return kind is list and all(isinstance(item, str) for item in value)
+    return type(value) is kind
 
 
 def run_cases(bundle: Bundle, cases: list[Case]) -> Iterator[Finding]:

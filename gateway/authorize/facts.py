@@ -178,8 +178,18 @@ def _url(value: str) -> dict[str, Json]:
         **host(name),
         "scheme": scheme,
         "port": port if port is not None else _PORTS.get(scheme, 0),
-        "path": _path(unquote(parts.path) or "/")["path"],
+        "path": _path(_plain(parts.path) or "/")["path"],
     }
+
+
+def _plain(path: str) -> str:
+    """The path of a URL without escapes. A separator or a dot that is escaped means one thing to some servers and another to others."""
+    try:
+        if re.search(r"%(?:2[ef]|5c)", path, re.IGNORECASE):
+            raise Unrepresentable("the URL's path holds an escaped dot or separator")
+        return unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        raise Unrepresentable("the URL's path is not UTF-8") from None
 
 
 _READERS: dict[str, Callable[[str], dict[str, Json]]] = {"path": _path, "url": _url, "host": host, "email": email, "ip": address}

@@ -58,6 +58,10 @@ def test_a_url_is_taken_apart():
         "https://[::1]/",
         "https://a..b/",
         "https://example.com/%252e%252e/",
+        "https://example.com/a%2F..%2Fb",
+        "https://example.com/a/%2e%2e/b",
+        "https://example.com/a%5cb",
+        "https://example.com/%ff",
     ],
 )
 def test_a_url_that_clients_read_differently_is_refused(value):
