@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Problem
-from gateway.record import NoteSigner
+from gateway.record import LogReader, NoteSigner
 from gateway.record.disk import SystemDisk
+from gateway.record.folder import LogFolder
 from gateway.record.opening import open_writer
+from gateway.record.payload import PayloadReader
 from gateway.record.tree import leaf_hash
 from tests.record import shim
 from tests.record.crashes import states
@@ -27,6 +29,7 @@ LIFE = """
 import asyncio, os, sys
 from pathlib import Path
 from gateway.call import Blob
+from gateway.record.payload import payload_line
 from tests.record.world import ENTITIES, POLICIES, SCHEMA, call, opened, result
 
 def say(receipt):
@@ -38,7 +41,9 @@ async def main(folder):
             async def work(number):
                 for turn in range(3):
                     own = Blob.of(b"[%d,%d,%d]" % (life, number, turn))
-                    receipt = await log.append("call", call(number), blobs=(POLICIES, SCHEMA, ENTITIES, own))
+                    name = "%d-%d-%d" % (life, number, turn)
+                    sealed = payload_line(name, "key", {"/ctx/input/text": name.encode() * 30})
+                    receipt = await log.append("call", call(number) | {"id": name}, blobs=(POLICIES, SCHEMA, ENTITIES, own), payload=sealed)
                     say(receipt)
                     say(await log.append("result", result(receipt.n, number)))
             await asyncio.gather(*map(work, range(3)))
@@ -64,6 +69,9 @@ def memory(tmp_path):
         yield Path(folder)
 
 
+ENDS = {"records": ".jsonl", "names": "/log/log", "sealed": ".seal", "sealed names": "/log/payload"}
+
+
 class Nothing:
     """Nobody appends any more."""
 
@@ -79,8 +87,15 @@ def start(folder: Path) -> None:
 
 
 def holds(folder: Path, said: list[str]) -> bool:
+    """Whether every record that was acknowledged is there, and what was sealed with it."""
     found = [leaf_hash(line).hex() for line in lines(folder)] if (folder / "log" / "log").is_dir() else []
-    return all(int(n) < len(found) and found[int(n)] == leaf for n, leaf in map(str.split, said))
+    if not all(int(n) < len(found) and found[int(n)] == leaf for n, leaf in map(str.split, said)):
+        return False
+    numbers = {int(n) for n, _ in map(str.split, said)}
+    up_to = zip(range(max(numbers) + 1), LogReader(folder / "log").records(), strict=False) if numbers else ()  # what is behind may be garbage
+    calls = [record for n, record in up_to if record.kind == "call" and n in numbers]
+    payloads = PayloadReader(LogFolder(folder / "log"))
+    return all(payloads.find(int(r.segment[:20]), str(r.body["id"])) is not None for r in calls)
 
 
 @shim.needs_compiler
@@ -125,12 +140,12 @@ def test_whatever_a_power_cut_leaves_no_acknowledged_record_is_lost(tmp_path, me
 
 
 @shim.needs_compiler
-@pytest.mark.parametrize("part", ["records", "names"])
+@pytest.mark.parametrize("part", ["records", "names", "sealed", "sealed names"])
 def test_without_a_sync_the_model_does_lose_records(tmp_path, part):
     """The check of the check: a log that syncs its files, or its folders, too late is caught."""
     top, trace = lived(tmp_path)
     text = trace.read_text().splitlines()
-    late = [line for line in text if not (line.startswith("sync\t") and line.split("\t")[1].endswith(".jsonl" if part == "records" else "/log/log"))]
+    late = [line for line in text if not (line.startswith("sync\t") and line.split("\t")[1].endswith(ENDS[part]))]
     trace.write_text("\n".join(late))
     chance = random.Random(5)
     lost = 0
