@@ -55,6 +55,10 @@ class Fetcher:
         """POST `body`; `headers` name its content type. Raises FetchError."""
         return await self._fetch("POST", url, body, bytes_max, headers or {})
 
+    async def delete(self, url: str, *, bytes_max: int, headers: Mapping[str, str] | None = None) -> Fetched:
+        """DELETE what is there. Raises FetchError."""
+        return await self._fetch("DELETE", url, b"", bytes_max, headers or {})
+
     async def _fetch(self, method: str, url: str, body: bytes, bytes_max: int, headers: Mapping[str, str]) -> Fetched:
         try:
             async with asyncio.timeout(self._timeout_s):

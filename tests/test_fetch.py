@@ -40,6 +40,13 @@ async def test_a_question_is_posted():
     assert (seen.method, seen.body, seen.header("content-type")) == ("POST", b'{"a":1}', "application/json")
 
 
+async def test_what_is_there_is_deleted_without_a_body():
+    async with upstream(says(b"")) as up:
+        await Fetcher().delete(f"{up.url}/token", bytes_max=100, headers={"authorization": "Bearer x"})
+        seen: Seen = up.seen[0]
+    assert (seen.method, seen.target, seen.body, seen.header("authorization")) == ("DELETE", "/token", b"", "Bearer x")
+
+
 async def test_a_redirect_is_an_answer_and_is_not_followed():
     async with upstream(says(b"{}")) as elsewhere, upstream(redirect(f"{elsewhere.url}/keys")) as up:
         got = await Fetcher().get(f"{up.url}/keys", bytes_max=1_000)

@@ -8,13 +8,20 @@ from urllib.parse import urlsplit
 from gateway.config.agreement import Finding
 from gateway.config.kinds import Fault, is_loopback
 from gateway.config.model import CredentialSettings, Settings
-from gateway.config.sources import MADE_USER, LeaseSettings, OAuth2Settings, SourceSettings
+from gateway.config.sources import MADE_USER, GithubAppSettings, LeaseSettings, OAuth2Settings, SourceSettings
 
 
 def of_source(source: SourceSettings, written: frozenset[str]) -> Iterator[Finding]:
     """`written` are the keys of its table."""
     if isinstance(source, OAuth2Settings):
         yield from _of_oauth2(source, written)
+    elif isinstance(source, GithubAppSettings):
+        yield from encrypted("api", source.api)
+        if not source.permissions:
+            yield (
+                "permissions",
+                Fault("missing_key", "names none, and a token without a list may do all that the App may", 'write for example issues = "read"'),
+            )
 
 
 def of_user(credential: CredentialSettings) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from gateway.config.rule import Rule
 
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,256}")  # RFC 6749 section 3.3
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){0,9}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}|\{[A-Za-z_][A-Za-z0-9_.-]{0,63}\}")
 _PLAIN = re.compile(r"[!#-\[\]-~]{1,512}")
 
 
@@ -24,6 +25,20 @@ def plain(text: str) -> str:
     """A client, audience or resource: printable, without blanks and quotes."""
     if not _PLAIN.fullmatch(text):
         raise Fault("bad_name", f"{kinds.quote(text)} is not a plain name or URL", "write it as the other service has it, without blanks")
+    return text
+
+
+def digits(text: str) -> str:
+    """A number of GitHub's."""
+    if not re.fullmatch(r"[1-9][0-9]{0,18}", text):
+        raise Fault("bad_name", f"{kinds.quote(text)} is not a number", 'write it as a text of digits: installation = "123456"')
+    return text
+
+
+def repository(text: str) -> str:
+    """A repository's name without its owner, or the argument that holds it."""
+    if not _REPOSITORY.fullmatch(text):
+        raise Fault("bad_name", f"{kinds.quote(text)} is not a repository's name", 'write the name without its owner, or the argument: "{repo}"')
     return text
 
 
@@ -62,4 +77,18 @@ VAULT = {
     "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),
     "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
     "keep_s": Rule("How long a value that was read at `vault:` is used before it is read again.", 1, 3600),
+}
+GITHUB_APP = {
+    "app_id": Rule("The App's number.", text=digits),
+    "installation": Rule("The installation's number.", text=digits),
+    "private_key": Rule("File with the App's private key in PEM.", path="file"),
+    "repository": Rule(
+        "The one repository that a token is for: its name without the owner, or the argument that holds it, as in {repo}.", text=repository
+    ),
+    "permissions": Rule(
+        "The most that a token may do, by kind; for an operation that only reads, each is asked for as read.", choices=("read", "write", "admin")
+    ),
+    "api": Rule("Base URL of the API.", text=kinds.tool_url),
+    "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),
+    "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,23 @@ class LeaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GithubAppSettings:
+    """`[credential.NAME.github_app]`: a token of an installation of a GitHub App, for one repository and no more permissions than the call needs.
+
+    `repository` is a name, or the argument that holds it, in braces. `permissions` are the most that is asked for: a read asks for "read" of each.
+    """
+
+    app_id: str
+    installation: str
+    private_key: Path
+    repository: str
+    permissions: Mapping[str, str]
+    api: str = "https://api.github.com"
+    ca_file: Path | None = None
+    timeout_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
 class VaultSettings:
     """`[vault]`: the OpenBao or Vault of the deployment. The gateway logs in by the JWT method, with a statement that it signs itself."""
 
@@ -54,6 +72,6 @@ class VaultSettings:
 
 MADE_USER = "{user}"
 """As `basic_user`: the name that was made together with the secret."""
-SourceSettings = OAuth2Settings | LeaseSettings
-SOURCES: dict[str, type[OAuth2Settings | LeaseSettings]] = {"oauth2": OAuth2Settings, "vault": LeaseSettings}
+SourceSettings = OAuth2Settings | LeaseSettings | GithubAppSettings
+SOURCES: dict[str, type[SourceSettings]] = {"oauth2": OAuth2Settings, "vault": LeaseSettings, "github_app": GithubAppSettings}
 """By the name of the table."""

@@ -36,11 +36,11 @@ class ClientKey:
         """Raises Unreadable for a file that holds no key that will do."""
         self._private()
 
-    def sign(self, claims: Mapping[str, Json], life_s: int) -> Secret:
-        """A JWT with those claims and `iat`, `exp` and `jti`. Raises Unreadable."""
+    def sign(self, claims: Mapping[str, Json], life_s: int, *, earlier_s: int = 0) -> Secret:
+        """A JWT with those claims and `iat`, `exp` and `jti`; said to be `earlier_s` old, for a service whose clock is behind. Raises Unreadable."""
         algorithm, private = self._private()
         now_s = int(self._now())
-        whole = {**claims, "iat": now_s, "exp": now_s + life_s, "jti": secrets.token_urlsafe(16)}
+        whole = {**claims, "iat": now_s - earlier_s, "exp": now_s + life_s, "jti": secrets.token_urlsafe(16)}
         return Secret(jwt.encode(whole, private, algorithm=algorithm))
 
     def _private(self) -> tuple[str, _Private]:

@@ -200,7 +200,7 @@ async def _close(kept: Iterable[Kept], vault: Vault | None) -> None:
 
 def _need(permit: Permit) -> Need:
     invocation = permit.invocation
-    return Need(permit.identity, invocation.operation.name, invocation.arguments)
+    return Need(permit.identity, invocation.operation.name, invocation.arguments, invocation.operation.effect)
 
 
 def _headers(invocation: Invocation, target: Target, *, has_credential: bool) -> list[tuple[str, str | Secret]]:

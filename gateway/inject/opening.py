@@ -8,12 +8,13 @@ from pathlib import Path
 
 from gateway.canonical import Json
 from gateway.config.model import CredentialSettings
-from gateway.config.sources import LeaseSettings
+from gateway.config.sources import GithubAppSettings, LeaseSettings
 from gateway.errors import Refusal
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
 from gateway.inject.environment import EnvironmentSource
 from gateway.inject.file import FileSource
+from gateway.inject.github_app import GithubAppSource
 from gateway.inject.kept import Told
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.source import CredentialSource
@@ -46,6 +47,8 @@ def open_source(credential: CredentialSettings, folder: Path, services: Services
         return open_reference(credential.secret or "", folder, vault)
     if isinstance(settings, LeaseSettings):
         return LeaseSource(settings, vault) if vault is not None else None
+    if isinstance(settings, GithubAppSettings):
+        return GithubAppSource(settings, ClientKey(settings.private_key), Fetcher(settings.ca_file, timeout_s=settings.timeout_s))
     secret = open_reference(settings.client_secret, folder, vault) if settings.client_secret else None
     key = ClientKey(settings.client_key) if settings.client_key else None
     return OAuth2Source(settings, secret or key, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.call import Identity
+from gateway.call import Effect, Identity
 from gateway.canonical import Json
 from gateway.secret import Secret
 
@@ -29,11 +29,12 @@ class Unreachable(Unreadable):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """For whom a secret is wanted, and with which arguments of the call, as they were validated."""
+    """For whom a secret is wanted, for what, and with which arguments of the call, as they were validated."""
 
     identity: Identity
     operation: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
+    effect: Effect = "destructive"
 
     @property
     def whose(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import load
-from gateway.config.sources import LeaseSettings, OAuth2Settings, VaultSettings
+from gateway.config.sources import GithubAppSettings, LeaseSettings, OAuth2Settings, VaultSettings
 from gateway.errors import Problems
 from tests.config.deployments import GOOD, line_of, write
 
@@ -102,4 +102,44 @@ def test_a_vault_that_could_not_work_is_told_by_key_and_line(tmp_path, code, old
     with pytest.raises(Problems) as caught:
         load.load(write(tmp_path, GOOD + VAULT.replace(old, new)))
     assert [(p.code, p.key) for p in caught.value.problems] == [(code, key)]
+    assert caught.value.problems[0].remedy
+
+
+GITHUB = """
+[credential.issues]
+hosts = ["api.github.com"]
+header = "Authorization"
+format = "Bearer {secret}"
+[credential.issues.github_app]
+app_id = "123456"
+installation = "987654"
+private_key = "gateway.toml"
+repository = "{repo}"
+permissions = { issues = "write" }
+"""
+
+
+def test_a_credential_may_be_a_token_of_a_github_app(tmp_path):
+    source = load.load(write(tmp_path, GOOD + GITHUB)).credentials["issues"].source
+    assert source == GithubAppSettings("123456", "987654", tmp_path / "gateway.toml", "{repo}", {"issues": "write"})
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new", "key"),
+    [
+        ("bad_name", '"123456"', '"my-app"', "app_id"),
+        ("bad_name", '"987654"', '"../1"', "installation"),
+        ("bad_name", '"{repo}"', '"acme/site"', "repository"),
+        ("bad_name", '"{repo}"', '"*"', "repository"),
+        ("bad_choice", '"write"', '"all"', "permissions"),
+        ("missing_key", '{ issues = "write" }', "{}", "permissions"),
+        ("missing_file", '"gateway.toml"', '"none.pem"', "private_key"),
+        ("plain_http_credential", "permissions =", 'api = "http://github.example.com"\npermissions =', "api"),
+    ],
+)
+def test_a_github_app_that_could_not_work_is_told_by_key_and_line(tmp_path, code, old, new, key):
+    assert old in GITHUB
+    with pytest.raises(Problems) as caught:
+        load.load(write(tmp_path, GOOD + GITHUB.replace(old, new)))
+    assert [(p.code, p.key) for p in caught.value.problems] == [(code, f"credential.issues.github_app.{key}")]
     assert caught.value.problems[0].remedy

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.sources import LeaseSettings, OAuth2Settings, VaultSettings
+from gateway.config.sources import GithubAppSettings, LeaseSettings, OAuth2Settings, VaultSettings
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
 from gateway.inject.environment import EnvironmentSource
 from gateway.inject.file import FileSource
+from gateway.inject.github_app import GithubAppSource
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.source import SECRET_BYTES_MAX, CredentialSource, Unreadable
 from gateway.inject.vault import Vault
@@ -37,16 +38,18 @@ def handing_out(raw: bytes | None) -> Behaviour:
         told: dict[str, object] = {"access_token": text, "token_type": "Bearer", "expires_in": 60}
         if seen.target.endswith("/login"):
             told = {"auth": {"client_token": "t", "lease_duration": 3600, "renewable": True}}
+        elif seen.target.startswith("/app/"):
+            told = {"token": text, "expires_at": "2999-01-01T00:00:00Z", "permissions": {"issues": "read"}, "repositories": [{"name": "site"}]}
         elif seen.target.startswith("/v1/kv/"):
             told = {"data": {"data": {"token": text}, "metadata": {"version": 3}}}
         elif seen.target.startswith("/v1/"):
             told = {"lease_id": "CANARY-lease", "lease_duration": 60, "data": {"token": text}}
-        writer.write(answer(200, json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogateescape")))
+        writer.write(answer(201 if seen.target.startswith("/app/") else 200, json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogateescape")))
 
     return behave
 
 
-@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange", "vault stored", "vault lease"])
+@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange", "vault stored", "vault lease", "github app"])
 async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Keep]:
     ends: list[asyncio.Event] = []
 
@@ -77,6 +80,10 @@ async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         tasks.append(asyncio.create_task(serve()))
         await ready.wait()
         how, _, client = request.param.partition(" ")
+        if how == "github":
+            write_key(tmp_path / "app", "RS256")
+            app = GithubAppSettings("1", "2", tmp_path / "app", "site", {"issues": "read"}, url)
+            return GithubAppSource(app, ClientKey(tmp_path / "app"), Fetcher())
         if how == "vault":
             vault = Vault(VaultSettings(url, "r"), "g", voucher(tmp_path)[0])
             return VaultSource("kv/a#token", vault) if client == "stored" else LeaseSource(LeaseSettings("mq/creds/r", "token"), vault)
@@ -142,4 +149,4 @@ async def test_what_is_renewed_is_the_same_secret(keep: Keep):
     source = await keep(b"CANARY")
     fetched = await source.fetch(need())
     renewed = await source.renew(fetched)
-    assert (renewed is not None and renewed.secret is fetched.secret) if fetched.lease else renewed is None
+    assert (renewed is not None and renewed.secret is fetched.secret) if fetched.lease == "CANARY-lease" else renewed is None

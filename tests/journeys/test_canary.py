@@ -13,9 +13,11 @@ import pytest
 from gateway.config.load import load
 from gateway.identify import SigningKeys
 from tests.inject.vaults import broker_role, let_in, mount
+from tests.inject.world import write_key
 from tests.journeys.place import UPSTREAM_KEY, client_of, running, token_of, write_place
 from tests.simulators import upstreams
 from tests.simulators.broker import Broker
+from tests.simulators.github import APP, Github
 from tests.simulators.openbao import bao
 from tests.simulators.token_endpoint import CLIENT_SECRET, TokenEndpoint
 from tests.simulators.upstreams import Seen, answer, upstream
@@ -23,6 +25,7 @@ from tests.simulators.upstreams import Seen, answer, upstream
 QUERY_KEY = "CANARY-query-key+/=5b2e"
 BASIC_KEY = "CANARY-basic-key-77aa"
 TOKEN = TokenEndpoint.token
+GITHUB = f"ghs_{APP}_CANARY"
 STORED = "CANARY-stored-in-a-vault"
 
 MORE = """
@@ -41,6 +44,9 @@ credential = "stored"
 [tool.made]
 url = "http://127.0.0.1:{port}/made"
 credential = "made"
+[tool.app]
+url = "http://127.0.0.1:{port}/app"
+credential = "app"
 [tool.failing]
 url = "http://127.0.0.1:{port}/failing"
 credential = "failing"
@@ -83,6 +89,17 @@ hosts = ["127.0.0.1:{port}"]
 path = "rabbitmq/creds/canary"
 field = "password"
 user_field = "username"
+[credential.app]
+header = "Authorization"
+format = "token {{secret}}"
+hosts = ["127.0.0.1:{port}"]
+[credential.app.github_app]
+app_id = "123456"
+installation = "987654"
+private_key = "app.pem"
+repository = "site"
+permissions = {{ issues = "write" }}
+api = "http://127.0.0.1:{github}"
 [credential.failing]
 query = "t"
 hosts = ["127.0.0.1:{port}"]
@@ -148,7 +165,7 @@ async def play(place, token: str) -> list[bytes]:
 
     agents, admin = place.gateway.addresses["agents"], place.gateway.addresses["admin"]
     async with client_of(agents, token) as good, client_of(agents, token[:-6] + "AAAAAA") as forged, client_of(admin, None) as operator:
-        for tool in ("plain", "asks", "basic", "token", "stored", "made", "failing"):
+        for tool in ("plain", "asks", "basic", "token", "stored", "made", "app", "failing"):
             for path in ("ok", "redirect", "garbage", "broken", "stream", "fails", "a?x=1"):
                 await call("GET", f"/tools/{tool}/{path}", client=good)
             await call("POST", f"/tools/{tool}/ok", client=good, content=b"body")
@@ -180,10 +197,11 @@ def vault(tmp_path_factory):
 @pytest.mark.usefixtures("canary_environment")
 async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_path, vault, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    async with upstream(misbehaving) as up, upstream(Tokens()) as tokens, upstream(Broker()) as broker:
+    github = Github(write_key(tmp_path / "app.pem", "RS256"))
+    async with upstream(misbehaving) as up, upstream(Tokens()) as tokens, upstream(Broker()) as broker, upstream(github) as api:
         write_place(tmp_path, up.port)
         (tmp_path / "gateway.toml").write_text(
-            (tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port, tokens=tokens.port, vault=vault.url)
+            (tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port, tokens=tokens.port, vault=vault.url, github=api.port)
         )
         (tmp_path / "policies" / "all.cedar").write_text(RULES)
         for name, secret in (("basic.key", BASIC_KEY), ("client.key", CLIENT_SECRET)):
@@ -206,6 +224,8 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
         "%2B", "+"
     ).replace("%2F", "/")
     assert STORED.encode() in used
+    assert f"token {GITHUB}-1".encode() in used
+    assert github.tokens == {}, "given back at the end"
     [made] = {
         base64.b64decode(v.removeprefix("Basic ")).decode()
         for s in up.seen
@@ -216,12 +236,24 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
     assert token.encode() not in used and token not in str(tokens.seen)
     out, err = capfd.readouterr()
     places = {"answers": received, "reports": said, "stdout": out.encode(), "stderr": err.encode(), "logging": caplog.text.encode()}
-    belongs = {tmp_path / "notes.key", tmp_path / "basic.key", tmp_path / "client.key"}
+    belongs = {tmp_path / "notes.key", tmp_path / "basic.key", tmp_path / "client.key", tmp_path / "app.pem"}
     for file in tmp_path.rglob("*"):
         if file.is_file() and file not in belongs:
             places[str(file.relative_to(tmp_path))] = file.read_bytes()
     assert any(name.endswith(".jsonl") for name in places)
-    for secret in (UPSTREAM_KEY, QUERY_KEY, BASIC_KEY, f"robot:{BASIC_KEY}", TOKEN, CLIENT_SECRET, STORED, made, made.partition(":")[2], token[:-10]):
+    for secret in (
+        UPSTREAM_KEY,
+        QUERY_KEY,
+        BASIC_KEY,
+        f"robot:{BASIC_KEY}",
+        TOKEN,
+        CLIENT_SECRET,
+        STORED,
+        GITHUB,
+        made,
+        made.partition(":")[2],
+        token[:-10],
+    ):
         for form in forms(secret):
             leaks = [name for name, content in places.items() if form in content]
             assert leaks == [], f"{form!r} leaked"
