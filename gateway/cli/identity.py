@@ -1,18 +1,15 @@
-"""Identities on the command line: `env`, `headers`, and `identity list | lint`. (`token` stands in token.py, `run` in run.py.)
+"""Identities on the command line: `identity list | lint`, and tokens that are signed here. (`token` stands in token.py, `run` in run.py.)
 
-Everything is signed here, with the deployment's own key, so whoever may read the key folder may be any agent: file permissions are the guard.
+Those are signed with the deployment's own key, so whoever may read the key folder may be any agent: file permissions are the guard.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 import secrets
-import shlex
 import sqlite3
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -50,7 +47,7 @@ class Minted:
     """A token with what its holder should know. `expires_at` in seconds since the epoch."""
 
     token: Secret
-    agent: Agent
+    agent: str
     life_s: int
     expires_at: int
     scopes: tuple[str, ...]
@@ -77,7 +74,7 @@ def mint_here(settings: Settings, name: str, wish: Wish) -> Minted:
     life = life_s(agent, wish.ttl_s)
     if wish.ttl_s is not None and life < wish.ttl_s:
         print(f"portreeve: it lives {life} s, as long as a token of {name} may", file=sys.stderr)
-    return Minted(token, agent, life, int(now) + life, agent.scopes if wish.scopes is None else wish.scopes)
+    return Minted(token, agent.id, life, int(now) + life, agent.scopes if wish.scopes is None else wish.scopes)
 
 
 def _epoch(settings: Settings, agent: str) -> int:
@@ -103,36 +100,6 @@ def _agent(identities: Identities, name: str, settings: Settings) -> Agent:
         remedy = f"did you mean {near[0]!r}?" if near else f"known agents: {known}"
         raise Problem("unknown_agent", f"there is no agent {name[:80]!r}", file=str(settings.identities / "agents"), remedy=remedy)
     return found
-
-
-def variables(settings: Settings, token: Secret | None) -> dict[str, str]:
-    """What an agent's environment needs: where the gateway is, the token, and the base URL of each tool.
-
-    Two tools whose names make one variable get none: a wrong URL would be worse.
-    """
-    names = {tool: f"PORTREEVE_TOOL_{re.sub(r'[^A-Z0-9]', '_', tool.upper())}_URL" for tool in sorted(settings.tools)}
-    count = Counter(names.values())
-    found = {"PORTREEVE_URL": settings.url}
-    if token is not None:
-        found["PORTREEVE_TOKEN"] = token.reveal()
-    return found | {name: f"{audience(settings)}/{tool}" for tool, name in names.items() if count[name] == 1}
-
-
-def env(agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, folder: Folder = Path()) -> None:
-    """Print shell exports: PORTREEVE_URL, PORTREEVE_TOKEN and a PORTREEVE_TOOL_NAME_URL for each tool.
-
-    Example: eval "$(portreeve env support-bot)"
-    """
-    settings = load(folder)
-    minted = mint_here(settings, agent, wish_of(for_user, ttl, scope))
-    for name, value in variables(settings, minted.token).items():
-        print(f"export {name}={shlex.quote(value)}")
-
-
-def headers(agent: AgentName, *, for_user: ForUser = None, ttl: Ttl = None, scope: Scopes = None, folder: Folder = Path()) -> None:
-    """Print the request headers as JSON, for clients that ask a command for theirs."""
-    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope))
-    print_json({"Authorization": f"Bearer {minted.token.reveal()}"})
 
 
 identity = typer.Typer(name="identity", help="Look at the agents of a deployment.", no_args_is_help=True)

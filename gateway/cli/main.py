@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 import gateway
+from gateway.cli.agent_tokens import enrol, env, headers
 from gateway.cli.check import check
 from gateway.cli.config import config
 from gateway.cli.demo.command import demo
-from gateway.cli.identity import env, headers, identity
+from gateway.cli.identity import identity
 from gateway.cli.identity_add import add
 from gateway.cli.identity_review import diff, expire_report, schema, suspend
 from gateway.cli.init import init
@@ -66,7 +67,7 @@ def _options(
     pass
 
 
-for _command in (demo, init, check, serve, config, env, headers, kill, unkill, halts, revoke):
+for _command in (demo, init, check, serve, config, env, headers, enrol, kill, unkill, halts, revoke):
     app.command()(_command)
 app.command(context_settings=dict(RUN_CONTEXT))(run)
 app.add_typer(policy, name="policy")

@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.identity import Folder, ForUser, Minted, Scopes, Ttl, mint_here, new_run, variables, wish_of
-from gateway.config.load import load
+from gateway.cli.agent_tokens import KeyFile, Origin, Url, origin_of
+from gateway.cli.identity import Folder, ForUser, Minted, Scopes, Ttl, new_run, wish_of
 from gateway.errors import Problem, Problems
 
 RENEW_AT = 0.8
@@ -52,31 +52,41 @@ def run(
     for_user: ForUser = None,
     ttl: Ttl = None,
     scope: Scopes = None,
+    url: Url = "",
+    key: KeyFile = None,
     folder: Folder = Path(),
 ) -> None:
     """Run a command as an agent and exit with its code.
 
     It finds PORTREEVE_URL, PORTREEVE_RUN, PORTREEVE_TOOL_NAME_URL for each tool, PORTREEVE_TOKEN (the first token) and PORTREEVE_TOKEN_FILE:
-    a file that holds a fresh token all the time the command runs, and is removed when it ends.
+    a file that holds a fresh token all the time the command runs, and is removed when it ends. A token that came from the gateway's token service is revoked then.
 
     Example: portreeve run --as support-bot -- python agent.py
     """
-    settings = load(folder)
     name = new_run()
-    wish = wish_of(for_user, ttl, scope, run=name)
-
-    def fresh() -> Minted:
-        return mint_here(settings, agent, wish)
-
-    with _relayed_signals() as relay:
-        first = fresh()
+    origin = origin_of(agent, wish_of(for_user, ttl, scope, run=name), folder, url, key)
+    inherited = {given: value for given, value in os.environ.items() if given != "PORTREEVE_KEY_FILE"}  # the command has its token
+    with _relayed_signals() as relay, _ended(origin):
+        first = origin.token()
         with tempfile.TemporaryDirectory(prefix="portreeve-") as private:  # made 0700
             file = TokenFile(Path(private))
             file.write(first.token.reveal())
-            own = {**variables(settings, first.token), "PORTREEVE_TOKEN_FILE": str(file.path), "PORTREEVE_RUN": name, "PORTREEVE_AGENT": agent}
-            with _renewed(file, fresh, first.life_s * RENEW_AT):
-                code = _execute(command, {**os.environ, **own}, relay)
+            own = {**origin.variables(first.token), "PORTREEVE_TOKEN_FILE": str(file.path), "PORTREEVE_RUN": name, "PORTREEVE_AGENT": agent}
+            with _renewed(file, origin.token, first.life_s * RENEW_AT):
+                code = _execute(command, {**inherited, **own}, relay)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _ended(origin: Origin) -> Iterator[None]:
+    """Revoke the last token when the block ends. That it could not be is said: it ends by itself within minutes."""
+    try:
+        yield
+    finally:
+        try:
+            origin.end()
+        except Problem as problem:
+            print(f"portreeve: the token was not revoked: {problem}", file=sys.stderr)
 
 
 @contextmanager

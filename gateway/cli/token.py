@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli.identity import AgentName, AsJson, Folder, ForUser, Scopes, Ttl, mint_here, wish_of
+from gateway.cli.agent_tokens import KeyFile, Url, origin_of
+from gateway.cli.identity import AgentName, AsJson, Folder, ForUser, Scopes, Ttl, wish_of
 from gateway.cli.output import print_json
-from gateway.config.load import load
 from gateway.errors import Problem, Refusal
 from gateway.identify.foreign import Expected, Proven, prove
 from gateway.identify.keyset import BYTES_MAX, KeySet, KeySetError
@@ -47,13 +47,15 @@ def mint(
     scope: Scopes = None,
     jkt: Annotated[str, typer.Option("--jkt", metavar="THUMBPRINT", help="Bind it to the key with this thumbprint (RFC 7638, 9449).")] = "",
     as_json: AsJson = False,
+    url: Url = "",
+    key: KeyFile = None,
     folder: Folder = Path(),
 ) -> None:
     """Print a token for an agent.
 
     Example: curl -H "Authorization: Bearer $(portreeve token support-bot)" http://127.0.0.1:8080/tools/tickets/tickets
     """
-    minted = mint_here(load(folder), agent, wish_of(for_user, ttl, scope, jkt=jkt))
+    minted = origin_of(agent, wish_of(for_user, ttl, scope, jkt=jkt), folder, url, key).token()
     if not as_json:
         print(minted.token.reveal())
         return
@@ -64,7 +66,7 @@ def mint(
             "expires_in": minted.life_s,
             "expires_at": datetime.fromtimestamp(minted.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "scope": " ".join(minted.scopes),
-            "agent": minted.agent.id,
+            "agent": minted.agent,
         }
     )
 

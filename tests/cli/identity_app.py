@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from gateway.cli.identity import env, headers, identity
+from gateway.cli.agent_tokens import enrol, env, headers
+from gateway.cli.identity import identity
 from gateway.cli.run import RUN_CONTEXT, run
 from gateway.cli.token import app as token
 from gateway.errors import Problem, Problems
@@ -14,6 +15,7 @@ from gateway.errors import Problem, Problems
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(env)
 app.command()(headers)
+app.command()(enrol)
 app.command(context_settings=RUN_CONTEXT)(run)
 app.add_typer(token)
 app.add_typer(identity)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gateway.client import GatewayAuth, client
 from tests.simulators.vendors import VENDOR_TOKEN, Vendors
 
 pytestmark = pytest.mark.slow
@@ -45,6 +46,20 @@ credential = "vendor"
 url = "http://127.0.0.1:{port}/slack"
 credential = "vendor"
 
+[tool.openai]
+url = "http://127.0.0.1:{port}/openai"
+credential = "vendor"
+
+[tool.anthropic]
+url = "http://127.0.0.1:{port}/anthropic"
+credential = "vendor-key"
+token_header = "x-api-key"
+
+[credential.vendor-key]
+secret = "file:vendor.key"
+header = "X-Api-Key"
+hosts = ["127.0.0.1:{port}"]
+
 [credential.vendor]
 secret = "file:vendor.key"
 header = "Authorization"
@@ -64,7 +79,7 @@ POLICY = """
 @id("helpers-use-vendors")
 permit (
     principal in AgentGroup::"helpers",
-    action in [Action::"github/read", Action::"github/write", Action::"slack/write"],
+    action in [Action::"github/read", Action::"github/write", Action::"slack/write", Action::"openai/write", Action::"anthropic/write"],
     resource
 );
 """
@@ -169,6 +184,36 @@ def test_slack_sdk_posts_a_message(gateway, monkeypatch):
     assert answer["ok"]
     assert answer["message"]["text"] == "The gate is open"
     expect_credential_swapped(gateway)
+
+
+def model_client(gateway: Running) -> httpx2.Client:
+    """The client of gateway.client, as an agent injects it into an SDK that is built on httpx2."""
+    return client(gateway.url, auth=GatewayAuth(gateway.url, token=gateway.token))
+
+
+@pytest.mark.parametrize("injected", [False, True])
+def test_the_openai_sdk_completes_a_chat(gateway, injected):
+    openai = pytest.importorskip("openai", reason="openai is not installed")
+    with model_client(gateway) if injected else httpx2.Client(trust_env=False) as http:
+        key = "not used" if injected else gateway.token
+        sdk = openai.OpenAI(base_url=f"{gateway.url}/tools/openai/v1", api_key=key, http_client=http, max_retries=0)
+        answer = sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
+    assert answer.choices[0].message.content == "HELLO"
+    expect_credential_swapped(gateway)
+
+
+@pytest.mark.parametrize("injected", [False, True])
+def test_the_anthropic_sdk_gets_a_message(gateway, injected):
+    """It sends its key as `x-api-key`, which the tool names as its `token_header`; with an injected client it is given no key at all."""
+    anthropic = pytest.importorskip("anthropic", reason="anthropic is not installed")
+    with model_client(gateway) if injected else httpx2.Client(trust_env=False) as http:
+        given = {"auth_token": "not-used"} if injected else {"api_key": gateway.token}
+        sdk = anthropic.Anthropic(base_url=f"{gateway.url}/tools/anthropic", http_client=http, max_retries=0, **given)
+        answer = sdk.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "hello"}])
+    assert answer.content[0].text == "HELLO"
+    seen = gateway.last()
+    assert seen.headers["x-api-key"] == VENDOR_TOKEN
+    assert gateway.token not in repr(seen.headers) + repr(seen.body) + seen.path
 
 
 def test_a_vendor_client_sees_a_refusal_as_its_own_kind_of_error(gateway, monkeypatch):

@@ -1,4 +1,4 @@
-"""Stand-ins for two vendors' HTTP APIs: just enough of GitHub and Slack for their own client libraries, on one loopback server.
+"""Stand-ins for vendors' HTTP APIs: just enough of GitHub, Slack, OpenAI and Anthropic for their own client libraries, on one loopback server.
 
 Each refuses a call that does not carry the vendor's own token, and everything that arrives is kept in `seen`.
 """
@@ -48,7 +48,7 @@ class Vendors:
                 self.wfile.write(raw)
 
             def judge(self, call: Seen) -> tuple[int, object]:
-                if call.headers.get("authorization", "").rpartition(" ")[2] != VENDOR_TOKEN:
+                if VENDOR_TOKEN not in {call.headers.get("authorization", "").rpartition(" ")[2], call.headers.get("x-api-key")}:
                     return 401, {"message": "Bad credentials", "ok": False}
                 return ROUTES.get((call.method, call.path.partition("?")[0]), lambda _: (404, {"message": "Not Found"}))(call)
 
@@ -89,7 +89,20 @@ def post_message(call: Seen) -> tuple[int, object]:
     return 200, {"ok": True, "channel": given["channel"], "ts": "1.2", "message": {"text": given["text"]}}
 
 
+def complete(call: Seen) -> tuple[int, object]:
+    said = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.loads(call.body)["messages"][0]["content"].upper()}}
+    return 200, {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [said]}
+
+
+def message(call: Seen) -> tuple[int, object]:
+    said = [{"type": "text", "text": json.loads(call.body)["messages"][0]["content"].upper()}]
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    return 200, {"id": "m-1", "type": "message", "role": "assistant", "model": "m", "content": said, "stop_reason": "end_turn", "usage": usage}
+
+
 ROUTES = {
+    ("POST", "/openai/v1/chat/completions"): complete,
+    ("POST", "/anthropic/v1/messages"): message,
     ("GET", "/github/repos/acme/gate"): repository,
     ("POST", "/github/repos/acme/gate/issues"): open_issue,
     ("POST", "/slack/api/chat.postMessage"): post_message,
