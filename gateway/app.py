@@ -44,6 +44,7 @@ from gateway.watch import Print, changes, folders_of, print_of
 from gateway.worker import Share, ask, bound, tell
 
 Report = Callable[[str], None]
+LET_GO_S = 1.0  # how long a gateway without a log goes on for the calls that were under way
 
 
 def _settings(folder: Path, share: Share | None) -> Settings:
@@ -147,7 +148,7 @@ class Gateway:
             self.share.number == 0 if self.share else self.settings.log.socket is None
         ):  # else the log's folder is another's, who has commands go to it
             await self._control.open(self.settings.log.folder)
-        settings, pipeline = self.settings, self.pipeline
+        settings, pipeline, share = self.settings, self.pipeline, self.share
         service = TokenService(lambda: pipeline.state, self.trust, log=pipeline.log, metrics=pipeline.metrics.tokens, summary=pipeline.summary)
         agents = agents_app(
             settings,
@@ -161,7 +162,6 @@ class Gateway:
         at, admin_at = bound(self.share, settings)
         self._agents = await serve(agents, at, settings.limits, on_refusal=self._door_refused)
         access = access_routes(lambda: pipeline.state, pipeline.gatherer.look, allowed_hosts(settings.admin), settings.limits)
-        share = self.share
         admin = admin_app(
             pipeline.metrics, self.readiness, [*access, *self._audit.routes()], together=(lambda: ask(share.supervisor)) if share else None
         )
@@ -265,6 +265,12 @@ class Gateway:
     async def _watch(self, seen: Print) -> None:
         async for _ in changes(lambda: self.pipeline.state.settings, seen, self._report):
             await self.reload()
+
+    async def let_go(self) -> None:
+        """The log has failed: accept nothing more, give calls in flight a moment to be answered or refused, and cut the rest."""
+        self._stopping = True
+        if self._agents:
+            await self._agents.stop(LET_GO_S)
 
     async def stop(self) -> None:
         """Stop accepting, let calls finish within the drain time, write what the log is owed, close."""

@@ -82,6 +82,7 @@ async def _serve(folder: Path, *, as_json: bool, share: Share | None) -> int:
         task.cancel()
     if gateway.fatal.is_set():
         _say("the decision log cannot be written any more; stopping")
+        await gateway.let_go()
         return EXIT_LOG_FAILED
     if share:
         loop.remove_reader(0)

@@ -123,5 +123,7 @@ class Server:
             return
         if error is not None:
             self.loop.call_exception_handler({"message": "an application broke", "exception": error, "task": task})
-        if not exchange.response_complete:
+        if task.cancelled():  # nobody knows what became of the call, so nothing is said of it
+            connection.abort()
+        elif not exchange.response_complete:
             connection.fail(exchange)

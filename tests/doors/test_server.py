@@ -89,6 +89,18 @@ async def test_a_call_that_outlasts_the_drain_is_cancelled_and_its_end_waited_fo
         assert await read_all(reader) == b""
 
 
+async def test_of_a_call_that_something_else_cancels_nothing_is_said():
+    async def app(scope, receive, send):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    counted = []
+    server = await serve(app, ("127.0.0.1", 0), LIMITS, on_refusal=lambda *refusal: counted.append(refusal))
+    assert await talk(server, get()) == b""
+    await server.stop(1)
+    assert counted == []
+
+
 async def test_an_application_that_breaks_is_answered_for_with_a_problem_that_tells_nothing():
     async def app(scope, receive, send):
         raise KeyError("a secret")

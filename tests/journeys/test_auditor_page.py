@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -29,7 +30,7 @@ CODES = {"portreeve log open": (0, 3), "portreeve log recover": (0, 1)}
 
 
 def served(reader: Reader) -> tuple[str, int]:
-    """Make two calls, one of them denied. Gives the receipt and the number of the other."""
+    """Make two calls, one of them denied, and wait until both are signed. Gives the receipt and the number of the other."""
     token = reader.run("portreeve token support-bot").strip()
     answers = reader.run(
         f'for path in "tickets?status=open" nothing/of/the/kind; do curl -s -D - -o /dev/null -H "Authorization: Bearer {token}"'
@@ -37,7 +38,13 @@ def served(reader: Reader) -> tuple[str, int]:
     )
     found = re.findall(r"portreeve-decision: (\S+)", answers)
     assert len(found) == 2, answers
-    return found[0], int(found[0].partition("#")[2].partition(";")[0])
+    first, second = (int(receipt.partition("#")[2].partition(";")[0]) for receipt in found)
+    for _ in range(600):
+        with urllib.request.urlopen(f"{reader.admin}/log/checkpoint") as answer:
+            if int(answer.read().splitlines()[1]) > max(first, second):
+                return found[0], first
+        time.sleep(0.05)
+    raise AssertionError("the calls were not signed")
 
 
 def follows(reader: Reader, command: str) -> None:
