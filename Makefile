@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint node bench bench-policy bench-reload bench-kill bench-log lock clean
+.PHONY: help demo test lint bench bench-policy bench-reload bench-kill bench-log lock clean
 
 help:  ## Show the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help:  ## Show the commands
 demo: $(VENV)/.run  ## Install, then watch real tool calls go through the gateway (under 10 s)
 	@$(BIN)/portreeve demo
 
-test: $(VENV)/.dev $(VENV)/.prometheus  ## Install, then run the whole suite: types, style, units, attacks, journeys
+test: $(VENV)/.dev $(VENV)/.prometheus $(VENV)/.node  ## Install, then run the whole suite: types, style, units, attacks, journeys
 	@$(BIN)/python -m pytest -q -n $(JOBS)
 
 lint: $(VENV)/.dev  ## Format and fix what can be fixed by itself
@@ -34,14 +34,12 @@ bench-kill: $(VENV)/.dev  ## Measure how long after a kill the last call goes an
 bench-log: $(VENV)/.dev  ## Measure the decision log: appends, verify, restart
 	@$(BIN)/python -m tests.benchmarks.log
 
-node: $(VENV)/.dev  ## Fetch the OpenID provider that is written in JavaScript, for the tests that talk to it
-	@npm install --silent --no-audit --no-fund --prefix $(VENV)/node oidc-provider@9
-
 lock: $(VENV)/.dev  ## Renew the lock files from pyproject.toml
 	@$(BIN)/pip install -q uv
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group build --group dev --group bench -o requirements-bench.lock
+	@! command -v npm >/dev/null || npm install --prefix tests/simulators/node --package-lock-only --omit-lockfile-registry-resolved --silent --no-audit --no-fund
 
 clean:  ## Remove what these commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis var
@@ -62,6 +60,10 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.run
 
 $(VENV)/.prometheus: | $(BIN)/python
 	@command -v prometheus >/dev/null || { mkdir -p $(VENV)/prometheus && cd $(VENV)/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; } >/dev/null 2>&1 || echo "No Prometheus here (apt-get download prometheus); tests with a real one are skipped."
+	@touch $@
+
+$(VENV)/.node: tests/simulators/node/package-lock.json | $(BIN)/python
+	@mkdir -p $(VENV)/node && cp tests/simulators/node/package*.json $(VENV)/node && cd $(VENV)/node && npm ci --silent --no-audit --no-fund --ignore-scripts >/dev/null 2>&1 || echo "No Node with npm here; tests that talk to servers written in JavaScript are skipped."
 	@touch $@
 
 $(VENV)/.bench: requirements-bench.lock $(VENV)/.dev

@@ -88,7 +88,7 @@ async def test_an_agent_acts_for_a_user_of_oidc_provider_mock(tmp_path: Path):
 async def test_a_workload_of_npm_oidc_provider_gets_a_token(tmp_path: Path):
     node = shutil.which("node")
     if node is None or not (NODE / "node_modules" / "oidc-provider").is_dir():
-        pytest.skip("needs Node and `make node`: npm oidc-provider is not here")
+        pytest.skip("needs Node with npm, of which `make test` fetches oidc-provider")
     script = str(ROOT / "tests" / "simulators" / "oidc_provider.mjs")
     async with process(node, script, str(NODE), URL, until="http://127.0.0.1") as url:
         agent = '[[credential]]\nkind = "federated"\nissuer = "real"\nmatch = { sub = "ci", client_id = "ci" }\n'
