@@ -30,7 +30,6 @@ from gateway.errors import Problem, Problems, Refusal
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer
 from gateway.halting import Halting
-from gateway.inject import Services
 from gateway.issuance import TokenService
 from gateway.loading import audience, faults_of, load_beside, load_state, settle
 from gateway.metrics import LogHead, Metrics, ReloadResult
@@ -39,7 +38,7 @@ from gateway.pipeline import Pipeline
 from gateway.record import Control, Log, Redactor, reach_log
 from gateway.refusals import RefusalSummary
 from gateway.state import State
-from gateway.trust import Trust, teller
+from gateway.trust import Trust, services, teller
 from gateway.watch import Print, changes, folders_of, print_of
 from gateway.worker import Share, ask, bound, tell
 
@@ -96,7 +95,7 @@ class Gateway:
         began = time.perf_counter()
         metrics, fatal = Metrics(), asyncio.Event()
         trust = await asyncio.to_thread(Trust.open, settings.state, teller(metrics.tokens, report), shared=share is not None)
-        trust.services = Services(trust.voucher, metrics.tokens.credential_fetched)
+        trust.services = services(trust.voucher, metrics.tokens, report)
         try:
             state = await asyncio.to_thread(load_state, settings, trust)
             took_s = time.perf_counter() - began

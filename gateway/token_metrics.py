@@ -19,6 +19,12 @@ class TokenMetrics(Collector):
         self._credentials = Counter(
             "portreeve_credential_fetches", "Fetches of credentials that a service hands out", ["credential", "result"], registry=registry
         )
+        self._ended = Counter(
+            "portreeve_credential_revocations",
+            "Tokens and leases that were ended at their service before their time",
+            ["credential", "result"],
+            registry=registry,
+        )
         registry.register(self)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -35,6 +41,10 @@ class TokenMetrics(Collector):
     def credential_fetched(self, credential: str, result: str) -> None:
         """Count one fetch of a credential; the name is the deployment's, `result` is ok or failed."""
         self._credentials.labels(credential, result).inc()
+
+    def credential_ended(self, credential: str, result: str) -> None:
+        """Count one token or lease that was given back; the name is the deployment's, `result` is ok or failed."""
+        self._ended.labels(credential, result).inc()
 
     def asked(self, grant: str, result: str) -> None:
         """Count one request. Both are from closed lists: a grant that is known or `unknown`; `issued`, `ok` or an error code."""

@@ -113,6 +113,17 @@ class Trust:
             await asyncio.to_thread(database.close)
 
 
+def services(voucher: Voucher, metrics: TokenMetrics, report: Callable[[str], None]) -> Services:
+    """What the sources of credentials are given: the gateway's signature, and who counts; a line when nothing can be ended any more, or can again."""
+
+    def given_back(credential: str, result: str, line: str) -> None:
+        metrics.credential_ended(credential, result)
+        if line:
+            report(line)
+
+    return Services(voucher, metrics.credential_fetched, given_back)
+
+
 def teller(metrics: TokenMetrics, report: Callable[[str], None]) -> Told:
     """What becomes of fetches of keys: a count each, and a line when an issuer fails or is well again."""
 

@@ -52,6 +52,8 @@ def _needs_vault(credential: CredentialSettings) -> bool:
 
 def _of_oauth2(source: OAuth2Settings, written: frozenset[str]) -> Iterator[Finding]:
     yield from encrypted("token_url", source.token_url)
+    if source.revocation_url is not None:
+        yield from encrypted("revocation_url", source.revocation_url)
     needed, other = ("client_key", "client_secret") if source.client_auth == "private_key_jwt" else ("client_secret", "client_key")
     if needed not in written:
         example = "clients/crm.pem" if needed == "client_key" else "env:NAME"

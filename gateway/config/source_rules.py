@@ -60,6 +60,10 @@ OAUTH2 = {
     "scopes": Rule("Scopes that are asked for; an answer with others is refused.", text=scope),
     "audience": Rule("The service the token is for, by name.", text=plain),
     "resource": Rule("The service the token is for, by URL (RFC 8707).", text=plain),
+    "revocation_url": Rule(
+        "URL of the revocation endpoint (RFC 7009): tokens of who is killed, of a credential taken out, and all at the gateway's end, end there.",
+        text=kinds.tool_url,
+    ),
     "ca_file": Rule("Authorities (PEM) that the endpoint's certificate is checked against, in place of the system's.", path="file"),
     "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
 }

@@ -13,7 +13,8 @@ class OAuth2Settings:
     """`[credential.NAME.oauth2]`: an access token (RFC 6749) in place of a stored key, fetched by the gateway as a client of its issuer.
 
     The client proves itself with `client_secret` (a reference) or `client_key` (a private key in PEM). With `grant = "token_exchange"` (RFC 8693) the
-    token is asked for in the name of the call's `subject`, and of the agent as its actor, vouched for by the gateway.
+    token is asked for in the name of the call's `subject`, and of the agent as its actor, vouched for by the gateway. With `revocation_url` (RFC 7009)
+    tokens are ended there when they are no longer wanted: by a kill, a reload, or the gateway's end.
     """
 
     token_url: str
@@ -26,6 +27,7 @@ class OAuth2Settings:
     scopes: tuple[str, ...] = ()
     audience: str | None = None
     resource: str | None = None
+    revocation_url: str | None = None
     ca_file: Path | None = None
     timeout_s: float = 3.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from gateway.inject.request import Target, query_of
 from gateway.inject.source import CredentialSource, LocalSource, Need, Unreadable, scope_hash
 from gateway.inject.vault import Vault
 from gateway.secret import Secret
+
+GRACE_S = 10.0
+"""How long what a reload takes out is still good, for calls that have its secret and are not sent yet."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class Credentials:
         self.credentials = credentials
         self.vault = vault
         self.closing: set[asyncio.Task[None]] = set()
+        self.retired: list[Kept] = []
+        self.hurry = asyncio.Event()
         self._fingerprints = fingerprints
         self._targets: dict[str, tuple[ToolSettings, Target]] = {}
 
@@ -72,7 +78,7 @@ class Credentials:
                 problems.append(problem_of(credential, "unknown_scheme", "secret is neither env:NAME nor file:PATH", 'write secret = "env:NAME"'))
             else:
                 is_kept = not isinstance(source, LocalSource)
-                credentials[name] = _Credential(credential, source, Kept(name, source, services.told) if is_kept else None)
+                credentials[name] = _Credential(credential, source, Kept(name, source, services.told, services.given_back) if is_kept else None)
         for tool in settings.tools.values():
             problems += tool_faults_of(tool, settings.credentials)
         if problems:
@@ -91,21 +97,32 @@ class Credentials:
                 problems.append(problem_of(credential.settings, "credential_unreadable", unreadable.reason, unreadable.remedy))
         return problems
 
-    def retire(self, successor: Credentials) -> None:
-        """`successor` is in force now: end what it did not take over, once the fetches under way have ended. It sees to the end of that."""
+    def retire(self, successor: Credentials, grace_s: float = GRACE_S) -> None:
+        """`successor` is in force now: end what it did not take over, after `grace_s`, for calls are on their way with it. It sees to the end of that."""
         taken = {id(credential.kept) for credential in successor.credentials.values()}
         gone = [c.kept for c in self.credentials.values() if c.kept is not None and id(c.kept) not in taken]
-        ending = asyncio.create_task(_close(gone, None if self.vault is successor.vault else self.vault))
-        successor.closing |= {task for task in (*self.closing, ending) if not task.done()}
+        vault = None if self.vault is successor.vault else self.vault
+        successor.hurry = self.hurry
+        ending = [asyncio.create_task(_close_after(grace_s, self.hurry, gone, vault))] if gone or vault else []
+        successor.closing |= {task for task in (*self.closing, *ending) if not task.done()}
+        successor.retired += [kept for kept in (*self.retired, *gone) if not kept.is_closed]
 
     async def close(self) -> None:
         """Give back what can be given back."""
         kept = [credential.kept for credential in self.credentials.values() if credential.kept is not None]
+        self.hurry.set()
         await asyncio.gather(*self.closing, _close(kept, self.vault))
 
     def revoke(self, kind: str, name: str) -> int:
-        """An `agent` or a `user` is stopped: forget, and give back where that can be done, all that was fetched for it. Returns how many."""
-        return sum(credential.kept.revoke(kind, name) for credential in self.credentials.values() if credential.kept is not None)
+        """An `agent` or a `user` is stopped: forget, and begin to give back where that can be done, all that was fetched for it. Returns how many."""
+        return sum(kept.revoke(kind, name) for kept in self._all())
+
+    def holders(self) -> set[str]:
+        """The agents for whom, or for whose chain of delegation, something that was fetched is kept."""
+        return {agent for kept in self._all() for agent in kept.holders()}
+
+    def _all(self) -> list[Kept]:
+        return [*self.retired, *(credential.kept for credential in self.credentials.values() if credential.kept is not None)]
 
     async def renewed(self, grant: Grant, tool: ToolSettings, deadline_s: float) -> Grant | None:
         """The grant with another secret, after the tool would not take this one; None where there is no other. `deadline_s` as in `inject`."""
@@ -189,6 +206,13 @@ class Credentials:
         except Unreadable as unreadable:
             raise Refusal("credential_unavailable", reason=f"credential {settings.name}: {unreadable.reason}") from None
         return secret, credential.placed, credential.use
+
+
+async def _close_after(grace_s: float, hurry: asyncio.Event, kept: Iterable[Kept], vault: Vault | None) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace_s):
+            await hurry.wait()
+    await _close(kept, vault)
 
 
 async def _close(kept: Iterable[Kept], vault: Vault | None) -> None:

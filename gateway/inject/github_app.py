@@ -21,6 +21,8 @@ ASSERTION_LIFE_S = 540
 EARLIER_S = 60
 LIFE_S_MAX = 3600.0
 UNPROCESSABLE = 422
+_OVER = frozenset({204, 401})
+"""Answers to who ends a token: done, or it was over already."""
 LEASE = "installation token"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LEVELS = ("read", "write", "admin")
@@ -96,9 +98,13 @@ class GithubAppSource:
 
     async def give_back(self, fetched: Fetched) -> None:
         try:
-            await self._fetcher.delete(f"{self._settings.api}/installation/token", bytes_max=ANSWER_BYTES_MAX, headers=_headers(fetched.secret))
+            answer = await self._fetcher.delete(
+                f"{self._settings.api}/installation/token", bytes_max=ANSWER_BYTES_MAX, headers=_headers(fetched.secret)
+            )
         except FetchError as error:
             raise Unreachable(f"GitHub: {error}", "it ends within the hour by itself") from None
+        if answer.status not in _OVER:
+            raise Unreachable(f"GitHub answered with status {answer.status}", "it ends within the hour by itself")
 
 
 def _is_within(granted: Mapping[str, Json], asked: Mapping[str, Json]) -> bool:

@@ -29,21 +29,28 @@ ENTRIES_MAX = 10_000
 WAITING_MAX = 256
 """Calls that may wait for one credential: fewer than the gateway has room for, so that others get through."""
 FETCH_S_MAX = 10.0
+ENDING_AT_ONCE_MAX = 16
+CLOSE_S_MAX = 5.0
+"""How long the end waits for what is given back; what was not by then ends by itself."""
 
 Told = Callable[[str, str], None]
 """What hears of each fetch: the credential's name, and `ok` or `failed`."""
+GivenBack = Callable[[str, str, str], None]
+"""What hears of each secret that was ended before its time: the credential's name, `ok` or `failed`, and a line when that changes, else empty."""
 Result = TypeVar("Result")
 _Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is kept for one key. Times are of the owner's clock."""
+    """What is kept for one key, and what it replaced, which calls may still be using. Times are of the owner's clock."""
 
     fetched: Fetched | None = None
     refresh_at_s: float = 0.0
     ends_at_s: float = 0.0
     renewed_at_s: float = float("-inf")
+    earlier: Fetched | None = None
+    earlier_ends_at_s: float = 0.0
     flight: asyncio.Task[Fetched | Unreadable] | None = None
     trouble: Unreadable | None = None
     trouble_until_s: float = 0.0
@@ -54,20 +61,31 @@ class Kept:
     """The secrets of one credential, by whom they are for. `now` is a monotonic clock in seconds."""
 
     def __init__(
-        self, name: str, source: CredentialSource, told: Told = lambda _name, _result: None, now: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        source: CredentialSource,
+        told: Told = lambda _name, _result: None,
+        given_back: GivenBack = lambda _name, _result, _line: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._source = source
         self._told = told
+        self._given_back = given_back
         self._now = now
         self._entries: dict[_Key, _Entry] = {}
         self._waiting = 0
         self._failures = 0
         self._held_off_until_s = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE_MAX)
+        self._cannot_end = False
+        self.is_closed = False
 
     async def fetch(self, need: Need, scope: str, deadline_s: float | None = None) -> Fetched:
         """A secret that is good now. `deadline_s` is on the event loop's clock. Raises Unreadable."""
+        if self.is_closed:
+            raise Unreachable("its settings were replaced while the call was on its way", "call again")
         entry, now_s = self._entry(need, scope), self._now()
         if entry.fetched is not None and now_s < entry.ends_at_s:
             if now_s >= entry.refresh_at_s and entry.flight is None and not self._is_held_off(entry, now_s):
@@ -141,6 +159,8 @@ class Kept:
         finally:
             entry.flight = None
         now_s = self._now()
+        if held is not None and renewed is None:
+            entry.earlier, entry.earlier_ends_at_s = held, entry.ends_at_s
         life_s = fetched.life_s or 0.0
         entry.fetched, entry.trouble, entry.trouble_until_s = fetched, None, 0.0
         entry.refresh_at_s = now_s + life_s * (RENEW_AT if fetched.lease else REFRESH_AT)
@@ -172,7 +192,7 @@ class Kept:
         return True
 
     def revoke(self, kind: str, name: str) -> int:
-        """Forget, and give back, all that was fetched for a `user`, or for an `agent` or a chain that it is part of. Returns how many."""
+        """Forget, and begin to give back, all that was fetched for a `user`, or for an `agent` or a chain that it is part of. Returns how many."""
         gone = [key for key in self._entries if (kind == "user" and name == key[5]) or (kind == "agent" and name in (key[2], *key[6:]))]
         for key in gone:
             entry = self._entries.pop(key)
@@ -180,30 +200,52 @@ class Kept:
             self._end(entry)
         return len(gone)
 
-    def _end(self, entry: _Entry) -> None:
-        if entry.fetched is not None and entry.fetched.lease:
-            self._give_back_later(entry.fetched)
-        entry.fetched = None
+    def holders(self) -> set[str]:
+        """The agents for whom, or for whose chain of delegation, something is kept."""
+        return {agent for key in self._entries for agent in (key[2], *key[6:])}
 
-    def _give_back_later(self, fetched: Fetched) -> None:
-        self._run(self._give_back(fetched))
+    def _end(self, entry: _Entry) -> None:
+        """Forget what is kept, and begin to give it back, together with what it replaced if that is not over by itself."""
+        earlier = entry.earlier if self._now() < entry.earlier_ends_at_s + MARGIN_S else None
+        for fetched in (entry.fetched, earlier):
+            if fetched is not None and fetched.lease:
+                self._run(self._give_back(fetched))
+        entry.fetched = entry.earlier = None
 
     async def _give_back(self, fetched: Fetched) -> None:
         try:
-            async with asyncio.timeout(FETCH_S_MAX):
+            async with self._ending, asyncio.timeout(FETCH_S_MAX):
                 await self._source.give_back(fetched)
-        except (Unreadable, TimeoutError):
-            self._told(self._name, "failed")
+        except Unreadable as unreadable:
+            self._not_given_back(unreadable.reason)
+        except TimeoutError:
+            self._not_given_back(f"its service did not answer within {FETCH_S_MAX:g} s")
+        except asyncio.CancelledError:
+            self._not_given_back("there was no time left")
+            raise
+        else:
+            self._given_back(self._name, "ok", f"what credential {self._name} handed out can be ended again" if self._cannot_end else "")
+            self._cannot_end = False
 
-    async def close(self) -> None:
-        """Let fetches under way end, for calls wait for them; then give back what can be."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    def _not_given_back(self, why: str) -> None:
+        line = f"what credential {self._name} handed out could not be ended, and counts until it ends by itself: {why}"
+        self._given_back(self._name, "failed", "" if self._cannot_end else line)
+        self._cannot_end = True
+
+    async def close(self, within_s: float = CLOSE_S_MAX) -> None:
+        """Fetch nothing more. Let fetches under way end, for calls wait for them; then give back what can be `within_s`."""
+        self.is_closed = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=FETCH_S_MAX)
         for entry in self._entries.values():
             self._end(entry)
         self._entries.clear()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, late = await asyncio.wait(self._tasks, timeout=within_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
 
 
 def _again(unreadable: Unreadable) -> Unreadable:

@@ -1,6 +1,6 @@
 """`[credential.NAME.oauth2]`: an access token from a token endpoint (RFC 6749), as a client or in exchange for what the gateway vouches for (RFC 8693).
 
-What the agent presented to us is never sent there: the issuer trusts the gateway's signature, and learns from it who acts for whom.
+With a revocation endpoint (RFC 7009) tokens can be given back before they end. What the agent presented to us is never sent there: the issuer trusts the gateway's signature, and learns from it who acts for whom.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import base64
 from collections.abc import Mapping
 from urllib.parse import quote_plus, urlencode
 
+from gateway.call import Identity
 from gateway.canonical import Json, JsonError, loads
 from gateway.config.sources import OAuth2Settings
 from gateway.errors import Refusal
 from gateway.fetch import Fetched as Answer
 from gateway.fetch import Fetcher, FetchError
 from gateway.inject.assertion import ClientKey
-from gateway.inject.source import CredentialSource, Fetched, Need, Unleased, Unreachable, Unreadable, secret_of
+from gateway.inject.source import CredentialSource, Fetched, Need, Unreachable, Unreadable, secret_of
 from gateway.inject.vouching import Vouch
 
 ANSWER_BYTES_MAX = 128 * 1024
@@ -27,12 +28,17 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
+LEASE = "access token"
+_OWN = Need(Identity("", "", "", "", "", "", 0), "")
+"""The client's own secret is the same for everybody."""
 _OF_THE_REQUEST = frozenset({"invalid_grant", "invalid_target", "invalid_request", "access_denied"})
 """Answers that are about this user or agent; after others there is no use in asking for anybody."""
+_REVOKED = frozenset({200, 204})
+"""Also the answer for a token that the issuer does not know any more (RFC 7009 section 2.2)."""
 _KNOWN = _OF_THE_REQUEST | {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
 
 
-class OAuth2Source(Unleased):
+class OAuth2Source:
     """Tokens of one client. `client` is where its secret is, or its key."""
 
     kind = "oauth2"
@@ -58,15 +64,35 @@ class OAuth2Source(Unleased):
         form = {"scope": self._asked, "audience": settings.audience or "", "resource": settings.resource or ""}
         try:
             form |= await self._exchange(need) if settings.grant == "token_exchange" else {"grant_type": "client_credentials"}
-            fields, headers = await self._proof(need)
-            body = urlencode({name: value for name, value in (form | fields).items() if value}).encode()
-            headers["content-type"] = "application/x-www-form-urlencoded"
-            answer = await self._fetcher.post(settings.token_url, body, bytes_max=ANSWER_BYTES_MAX, headers=headers)
+            answer = await self._post(settings.token_url, form)
         except FetchError as error:
             raise Unreachable(f"the token endpoint: {error}", "look at the token endpoint and the way to it") from None
         except Refusal as refusal:
             raise Unreachable(refusal.reason, "look at what signs the gateway's tokens") from None
         return self._token(answer)
+
+    async def renew(self, fetched: Fetched) -> Fetched | None:
+        """A token has one life."""
+
+    async def give_back(self, fetched: Fetched) -> None:
+        url = self._settings.revocation_url
+        if url is None:
+            return
+        try:
+            answer = await self._post(url, {"token": fetched.secret.reveal(), "token_type_hint": "access_token"})
+        except FetchError as error:
+            raise Unreachable(f"the revocation endpoint: {error}", "look at the revocation endpoint and the way to it") from None
+        if answer.status not in _REVOKED:
+            raise Unreachable(
+                f"the revocation endpoint answered with status {answer.status}", "compare the client with what the issuer has registered"
+            )
+
+    async def _post(self, url: str, form: Mapping[str, str]) -> Answer:
+        """Send a form as the client, without the fields that are empty. Raises FetchError, and Unreadable where the client cannot prove itself."""
+        fields, headers = await self._proof()
+        body = urlencode({name: value for name, value in {**form, **fields}.items() if value}).encode()
+        headers["content-type"] = "application/x-www-form-urlencoded"
+        return await self._fetcher.post(url, body, bytes_max=ANSWER_BYTES_MAX, headers=headers)
 
     async def _exchange(self, need: Need) -> dict[str, str]:
         """Who acts for whom: the subject, and in a statement of its own the agent (RFC 8693 section 2.1)."""
@@ -85,7 +111,7 @@ class OAuth2Source(Unleased):
         subject = await self._vouch(f"user:{who.user}", audience, {"may_act": {"sub": agent}})
         return form | {"subject_token": subject.reveal(), "actor_token": actor.reveal(), "actor_token_type": JWT_TYPE}
 
-    async def _proof(self, need: Need) -> tuple[dict[str, str], dict[str, str]]:
+    async def _proof(self) -> tuple[dict[str, str], dict[str, str]]:
         """How the client proves itself: fields of the form, and headers (RFC 6749 section 2.3.1, RFC 7523 section 2.2)."""
         settings, client = self._settings, self._client
         if isinstance(client, ClientKey):
@@ -93,7 +119,7 @@ class OAuth2Source(Unleased):
             return {"client_id": settings.client_id, "client_assertion_type": JWT_BEARER, "client_assertion": assertion.reveal()}, {}
         if client is None:
             raise Unreachable("there is nothing by which the client could prove itself", "write client_secret or client_key")
-        secret = (await client.fetch(need)).secret
+        secret = (await client.fetch(_OWN)).secret
         if settings.client_auth == "post":
             return {"client_id": settings.client_id, "client_secret": secret.reveal()}, {}
         pair = f"{quote_plus(settings.client_id)}:{quote_plus(secret.reveal())}"
@@ -121,4 +147,5 @@ class OAuth2Source(Unleased):
         if isinstance(life_s, bool) or not isinstance(life_s, int | float | None) or (life_s is not None and not life_s > 0):
             raise Unreachable("the token endpoint gave a token that is over already", remedy)
         secret = secret_of(token.encode("utf-8", "replace"), "the token")
-        return Fetched(secret, min(float(life_s), LIFE_S_MAX) if life_s is not None else LIFE_S)
+        kept_s = min(float(life_s), LIFE_S_MAX) if life_s is not None else LIFE_S
+        return Fetched(secret, kept_s, lease=LEASE if self._settings.revocation_url else "")

@@ -15,7 +15,7 @@ from gateway.inject.assertion import ClientKey
 from gateway.inject.environment import EnvironmentSource
 from gateway.inject.file import FileSource
 from gateway.inject.github_app import GithubAppSource
-from gateway.inject.kept import Told
+from gateway.inject.kept import GivenBack, Told
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.source import CredentialSource
 from gateway.inject.vault import Vault
@@ -31,10 +31,11 @@ async def _vouch_for_nobody(subject: str, audience: str, more: Mapping[str, Json
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What sources need of the rest of the gateway: its signature, and somebody who counts fetches."""
+    """What sources need of the rest of the gateway: its signature, and somebody who counts what is fetched and given back."""
 
     vouch: Vouch = _vouch_for_nobody
     told: Told = lambda _name, _result: None
+    given_back: GivenBack = lambda _name, _result, _line: None
 
 
 NO_SERVICES = Services()

@@ -41,6 +41,8 @@ def test_a_credential_may_be_handed_out_by_a_token_endpoint(tmp_path):
         ("inline_secret", "env:CRM_CLIENT", SECRET, "oauth2.client_secret"),
         ("plain_http_credential", "https://login", "http://login", "oauth2.token_url"),
         ("bad_url", "https://login.example.com/token", "http://169.254.169.254/token", "oauth2.token_url"),
+        ("plain_http_credential", "scopes =", 'revocation_url = "http://login.example.com/revoke"\nscopes =', "oauth2.revocation_url"),
+        ("bad_url", "scopes =", 'revocation_url = "https://169.254.169.254/revoke"\nscopes =', "oauth2.revocation_url"),
         ("inline_secret", "https://login", "https://me:you@login", "oauth2.token_url"),
         ("bad_name", "crm.read", "crm.read crm.write", "oauth2.scopes"),
         ("unknown_key", "scopes =", "scope =", "oauth2.scope"),

@@ -44,6 +44,9 @@ def handing_out(raw: bytes | None) -> Behaviour:
             told = {"data": {"data": {"token": text}, "metadata": {"version": 3}}}
         elif seen.target.startswith("/v1/"):
             told = {"lease_id": "CANARY-lease", "lease_duration": 60, "data": {"token": text}}
+        if seen.method == "DELETE":
+            writer.write(answer(204, b""))
+            return
         writer.write(answer(201 if seen.target.startswith("/app/") else 200, json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogateescape")))
 
     return behave
@@ -90,7 +93,7 @@ async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         file = tmp_path / "client"
         if client == "key":
             write_key(file)
-            settings = OAuth2Settings(url, CLIENT, "private_key_jwt", client_key=file)
+            settings = OAuth2Settings(url, CLIENT, "private_key_jwt", client_key=file, revocation_url=url)
             return OAuth2Source(settings, ClientKey(file), Fetcher(), voucher(tmp_path)[0])
         file.touch(0o600)
         file.write_text(CLIENT_SECRET)

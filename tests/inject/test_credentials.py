@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import traceback
 from dataclasses import replace
@@ -11,8 +12,12 @@ import pytest
 from gateway.config.model import CredentialSettings, ToolSettings
 from gateway.errors import Problems, Refusal
 from gateway.inject import Credentials
+from gateway.inject.credentials import _Credential
+from gateway.inject.fingerprint import Fingerprints
+from gateway.inject.kept import Kept
 from gateway.secret import Secret
 from tests.forward.world import SECRET, at_once, permit, settings
+from tests.inject.world import Counting, need
 
 TOOL = ToolSettings("t", "https://up.example/v1", credential="c")
 
@@ -214,3 +219,35 @@ def test_ranges_go_up_where_no_echo_of_a_credential_could_be_cut_into_pieces(tmp
     assert "range" not in revealed(inject(tmp_path, given))
     assert "range" in revealed(inject(tmp_path, given, tool=replace(TOOL, credential=None)))
     assert "range" in revealed(inject(tmp_path, given, tool=replace(TOOL, request_headers=("range",))))
+
+
+async def replaced(tmp_path) -> tuple[Counting, Credentials]:
+    """A source that a reload has taken out after one agent got something of it, and what is in force now."""
+    source = Counting(leases=True)
+    kept = Kept("c", source)
+    before = Credentials({"c": _Credential(credential(tmp_path), source, kept)}, Fingerprints(tmp_path), None)
+    await kept.fetch(need(), "")
+    now = Credentials({}, Fingerprints(tmp_path), None)
+    before.retire(now, grace_s=3600)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert source.given_back == [], "calls may be on their way with it"
+    return source, now
+
+
+async def test_what_a_reload_took_out_is_ended_by_a_kill_before_its_time(tmp_path):
+    source, now = await replaced(tmp_path)
+    assert now.holders() == {"a"}
+    assert now.revoke("agent", "a") == 1
+    async with asyncio.timeout(5):
+        await now.close()
+    assert source.given_back == ["lease-1"]
+
+
+async def test_the_end_does_not_wait_for_the_time_of_what_a_reload_took_out(tmp_path):
+    source, now = await replaced(tmp_path)
+    later = Credentials({}, Fingerprints(tmp_path), None)
+    now.retire(later, grace_s=3600)
+    async with asyncio.timeout(5):
+        await later.close()
+    assert source.given_back == ["lease-1"]

@@ -130,3 +130,17 @@ async def test_other_refusals_are_trouble_of_the_service(key, status):
     with pytest.raises(Unreachable, match=f"status {status}") as caught:
         await ask(Github(key[1], status=status), key, about("site"))
     assert "CANARY" not in caught.value.reason
+
+
+async def test_a_token_that_could_not_be_ended_is_told_and_one_that_is_over_is_well(key):
+    github = Github(key[1])
+    async with upstream(github) as up:
+        source = source_at(up.url, key)
+        fetched = await source.fetch(about("site"))
+        github.ends = 503
+        with pytest.raises(Unreachable, match="503"):
+            await source.give_back(fetched)
+        github.ends = 204
+        for _ in range(2):
+            await source.give_back(fetched)
+    assert github.tokens == {}

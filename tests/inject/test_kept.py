@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inject.kept import HOLD_OFF_S, HOLD_OFF_S_MAX, MARGIN_S, RENEW_INTERVAL_S, WAITING_MAX, Kept
+from gateway.inject.kept import ENDING_AT_ONCE_MAX, HOLD_OFF_S, HOLD_OFF_S_MAX, MARGIN_S, RENEW_INTERVAL_S, WAITING_MAX, Kept
 from gateway.inject.source import Fetched, Need, Unreachable, Unreadable
 from tests.inject.world import Counting, need
 
@@ -33,7 +33,10 @@ class Bench:
         self.source = source or Counting()
         self.now = 1000.0
         self.told: list[str] = []
-        self.kept = Kept("c", self.source, lambda name, result: self.told.append(f"{name} {result}"), lambda: self.now)
+        self.ended: list[tuple[str, str, str]] = []
+        self.kept = Kept(
+            "c", self.source, lambda name, result: self.told.append(f"{name} {result}"), lambda *told: self.ended.append(told), lambda: self.now
+        )
 
     async def get(self, wanted: Need | None = None, **more) -> str:
         wanted = wanted or need()
@@ -228,3 +231,76 @@ async def test_what_arrives_for_an_agent_that_was_stopped_meanwhile_is_given_bac
     await call
     await settle(bench)
     assert source.given_back == ["lease-1"]
+
+
+async def test_what_was_replaced_and_still_counts_is_given_back_with_what_replaced_it():
+    bench = Bench(Counting(leases=True, renews=False))
+    await bench.get()
+    bench.now += 70
+    await bench.get()
+    await settle(bench)
+    assert await bench.get() == "a/None//#2"
+    bench.kept.revoke("agent", "a")
+    await settle(bench)
+    assert sorted(bench.source.given_back) == ["lease-1", "lease-2"]
+
+
+async def test_what_was_replaced_long_ago_has_ended_by_itself_and_is_not_given_back():
+    bench = Bench(Counting(leases=True, renews=False))
+    await bench.get()
+    bench.now += 70
+    await bench.get()
+    await settle(bench)
+    bench.now += 31
+    bench.kept.revoke("agent", "a")
+    await settle(bench)
+    assert bench.source.given_back == ["lease-2"]
+
+
+async def test_few_are_given_back_at_once_and_nobody_waits_for_them():
+    bench = Bench(Counting(leases=True))
+    bench.source.ending = asyncio.Event()
+    for number in range(3 * ENDING_AT_ONCE_MAX):
+        await bench.get(need("a", str(number)))
+    assert bench.kept.revoke("agent", "a") == 3 * ENDING_AT_ONCE_MAX
+    assert bench.source.at_once == 0, "revoking only begins it"
+    await asyncio.sleep(0)
+    bench.source.ending.set()
+    await settle(bench)
+    assert bench.source.at_once_max == ENDING_AT_ONCE_MAX and len(bench.source.given_back) == 3 * ENDING_AT_ONCE_MAX
+
+
+async def test_what_cannot_be_given_back_is_counted_each_time_and_told_once():
+    bench = Bench(Counting(leases=True, ends=DOWN))
+    for _ in range(2):
+        for agent in ("a", "b"):
+            await bench.get(need(agent))
+            bench.kept.revoke("agent", agent)
+        await settle(bench)
+        bench.source.ends = None
+    assert [(name, result, bool(line)) for name, result, line in bench.ended] == [
+        ("c", "failed", True),
+        ("c", "failed", False),
+        ("c", "ok", True),
+        ("c", "ok", False),
+    ]
+    assert "counts until it ends by itself: it is down" in bench.ended[0][2]
+    assert bench.told == ["c ok"] * 4, "a fetch is another matter"
+
+
+async def test_the_end_waits_for_a_service_that_hangs_only_so_long():
+    bench = Bench(Counting(leases=True))
+    bench.source.ending = asyncio.Event()
+    for number in range(ENDING_AT_ONCE_MAX + 1):
+        await bench.get(need("a", str(number)))
+    async with asyncio.timeout(5):
+        await bench.kept.close(within_s=0.0)
+    assert [result for _, result, _ in bench.ended] == ["failed"] * (ENDING_AT_ONCE_MAX + 1)
+
+
+async def test_after_its_end_nothing_is_fetched():
+    bench = Bench()
+    await bench.kept.close()
+    with pytest.raises(Unreachable, match="replaced"):
+        await bench.get()
+    assert bench.source.fetched == []

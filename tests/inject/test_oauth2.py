@@ -135,6 +135,40 @@ async def test_the_secret_is_escaped_in_http_basic(tmp_path):
     assert base64.b64decode(header.removeprefix("Basic ")) == b"gateway:CANARY-client%2Bsecret%2F1"
 
 
+@pytest.mark.parametrize("how", ["basic", "post", "private_key_jwt"])
+async def test_a_token_is_ended_at_its_issuer_by_the_client_that_asked_for_it(tmp_path, how):
+    endpoint, client = TokenEndpoint(), Stored()
+    if how == "private_key_jwt":
+        endpoint.keys[CLIENT] = write_key(tmp_path / "client.pem")
+        client = ClientKey(tmp_path / "client.pem")
+    async with upstream(endpoint) as up:
+        endpoint.audience = f"{up.url}/token"
+        settings = OAuth2Settings(endpoint.audience, CLIENT, how, revocation_url=f"{up.url}/revoke")
+        source = OAuth2Source(settings, client, Fetcher(), voucher(tmp_path)[0])
+        fetched = await source.fetch(need())
+        assert await source.renew(fetched) is None
+        await source.give_back(fetched)
+    assert endpoint.revoked == ["CANARY-access-token-1"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 503])
+async def test_a_token_that_could_not_be_ended_is_told_and_not_shown(tmp_path, status):
+    endpoint = TokenEndpoint(ends=status)
+    async with upstream(endpoint) as up:
+        settings = OAuth2Settings(f"{up.url}/token", CLIENT, revocation_url=f"{up.url}/revoke")
+        source = OAuth2Source(settings, Stored(), Fetcher(), voucher(tmp_path)[0])
+        fetched = await source.fetch(need())
+        with pytest.raises(Unreachable, match=str(status)) as caught:
+            await source.give_back(fetched)
+    assert "CANARY" not in caught.value.reason
+    with pytest.raises(Unreachable, match="revocation endpoint"):
+        await source.give_back(fetched)  # nothing listens there any more
+
+
+async def test_without_a_revocation_endpoint_a_token_has_no_lease(tmp_path):
+    assert (await ask(TokenEndpoint(), tmp_path)).lease == ""
+
+
 @pytest.mark.parametrize("kind", ["RS-weak", "P-384"])
 def test_a_weak_or_unusual_key_is_refused_by_the_check(tmp_path, kind):
     write_key(tmp_path / "k.pem", kind)

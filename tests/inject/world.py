@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,10 @@ class Counting:
     given_back: list[str] = field(default_factory=list)
     renews: bool = True
     renewed: list[str] = field(default_factory=list)
+    ends: Unreadable | None = None
+    ending: asyncio.Event | None = None
+    at_once_max: int = 0
+    at_once: int = 0
     kind: str = "counting"
 
     def check(self) -> None:
@@ -81,6 +86,15 @@ class Counting:
         return Fetched(fetched.secret, self.life_s, fetched.version, fetched.lease) if self.renews else None
 
     async def give_back(self, fetched: Fetched) -> None:
+        self.at_once += 1
+        self.at_once_max = max(self.at_once, self.at_once_max)
+        try:
+            if self.ending is not None:
+                await self.ending.wait()
+        finally:
+            self.at_once -= 1
+        if self.ends is not None:
+            raise type(self.ends)(self.ends.reason, self.ends.remedy)
         self.given_back.append(fetched.lease)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from gateway.cli.kill import What, kill
 from tests.journeys.place import Place, client_of, records, running, token_of, write_place
@@ -34,6 +34,7 @@ format = "Bearer {{secret}}"
 hosts = ["127.0.0.1:{port}"]
 [credential.crm.oauth2]
 token_url = "http://127.0.0.1:{tokens}/token"
+revocation_url = "http://127.0.0.1:{tokens}/revoke"
 client_id = "gateway"
 client_secret = "file:client.key"
 timeout_s = 10
@@ -144,3 +145,64 @@ async def test_a_reload_keeps_what_was_fetched_and_a_kill_ends_it(tmp_path):
         assert len(endpoint.asked) == 1
         await asyncio.to_thread(kill, What.agent, "writer", why="a test", folder=tmp_path)
         assert place.gateway.pipeline.state.credentials.revoke("agent", "writer") == 0, "nothing was left of it when the kill was acknowledged"
+
+
+async def test_a_kill_is_acknowledged_before_the_agents_token_is_ended_at_its_service(tmp_path):
+    endpoint = TokenEndpoint(ending=asyncio.Event())
+    async with world(tmp_path, endpoint, Tool()) as place:
+        await place.client.get("/tools/crm/notes/1")
+        await asyncio.to_thread(kill, What.agent, "writer", why="a test", folder=tmp_path)
+        assert endpoint.revoked == []
+        assert (await place.client.get("/tools/crm/notes/1")).status_code == 403
+        endpoint.ending.set()
+        await until(lambda: endpoint.revoked == ["CANARY-access-token-1"])
+        assert 'portreeve_credential_revocations_total{credential="crm",result="ok"} 1.0' in _metrics(place).decode()
+
+
+async def test_a_token_that_cannot_be_ended_is_told_without_it_and_counted(tmp_path):
+    endpoint = TokenEndpoint(ends=503)
+    async with world(tmp_path, endpoint, Tool()) as place:
+        await place.client.get("/tools/crm/notes/1")
+        await asyncio.to_thread(kill, What.agent, "writer", why="a test", folder=tmp_path)
+        await until(lambda: 'portreeve_credential_revocations_total{credential="crm",result="failed"} 1.0' in _metrics(place).decode())
+        [line] = [line for line in place.said if "could not be ended" in line]
+        assert "crm" in line and "503" in line and "CANARY" not in line
+
+
+async def test_the_gateways_end_ends_every_token_that_it_was_given(tmp_path):
+    endpoint = TokenEndpoint()
+    async with world(tmp_path, endpoint, Tool()) as place:
+        await place.client.get("/tools/crm/notes/1")
+        assert endpoint.revoked == []
+    assert endpoint.revoked == ["CANARY-access-token-1"]
+
+
+async def test_a_credential_that_a_reload_takes_out_serves_the_calls_on_their_way_and_is_ended_after(tmp_path):
+    endpoint, tool = TokenEndpoint(), Tool()
+    async with world(tmp_path, endpoint, tool) as place:
+        await place.client.get("/tools/crm/notes/1")
+        settings = tmp_path / "gateway.toml"
+        settings.write_text(settings.read_text().replace('client_id = "gateway"', 'client_id = "gateway"\nscopes = ["crm.read"]'))
+        assert await place.gateway.reload()
+        assert endpoint.revoked == [], "calls may be on their way with it"
+        await place.client.get("/tools/crm/notes/1")
+        assert [form.get("scope") for form in endpoint.asked] == [None, "crm.read"]
+        await asyncio.to_thread(kill, What.agent, "writer", why="a test", folder=tmp_path)
+        await until(lambda: sorted(endpoint.revoked) == ["CANARY-access-token-1", "CANARY-access-token-2"])
+    assert len(endpoint.revoked) == 2, "each once"
+
+
+async def test_what_a_reload_took_out_is_ended_when_the_gateway_ends(tmp_path):
+    endpoint = TokenEndpoint()
+    async with world(tmp_path, endpoint, Tool()) as place:
+        await place.client.get("/tools/crm/notes/1")
+        settings = tmp_path / "gateway.toml"
+        settings.write_text(settings.read_text().replace('client_id = "gateway"', 'client_id = "gateway"\nscopes = ["crm.read"]'))
+        assert await place.gateway.reload()
+    assert endpoint.revoked == ["CANARY-access-token-1"]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)

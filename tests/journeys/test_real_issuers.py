@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
+from gateway.cli.kill import What, kill
 from tests.journeys.place import Place, records, running, write_place
 from tests.journeys.token_clients import EXCHANGE, ID_TOKEN, JWT_BEARER, URL, Key, call, claims_of, client, post, token, write_agent
 from tests.simulators.upstreams import echo, upstream
@@ -85,12 +86,37 @@ async def test_an_agent_acts_for_a_user_of_oidc_provider_mock(tmp_path: Path):
             assert (foreign.status_code, foreign.json()["error"]) == (400, "invalid_grant")
 
 
-async def test_a_workload_of_npm_oidc_provider_gets_a_token(tmp_path: Path):
+TOOL_WITH_TOKEN = """
+[tool.crm]
+url = "http://127.0.0.1:{port}"
+credential = "crm"
+[credential.crm]
+header = "Authorization"
+format = "Bearer {{secret}}"
+hosts = ["127.0.0.1:{port}"]
+[credential.crm.oauth2]
+token_url = "{url}/token"
+revocation_url = "{url}/token/revocation"
+client_id = "ci"
+client_secret = "file:client.key"
+scopes = ["any"]
+resource = "https://crm.example"
+"""
+
+
+@contextlib.asynccontextmanager
+async def oidc_provider() -> AsyncIterator[str]:
+    """Run npm oidc-provider for the length of the block; gives its URL."""
     node = shutil.which("node")
     if node is None or not (NODE / "node_modules" / "oidc-provider").is_dir():
         pytest.skip("needs Node with npm, of which `make test` fetches oidc-provider")
     script = str(ROOT / "tests" / "simulators" / "oidc_provider.mjs")
     async with process(node, script, str(NODE), URL, until="http://127.0.0.1") as url:
+        yield url
+
+
+async def test_a_workload_of_npm_oidc_provider_gets_a_token(tmp_path: Path):
+    async with oidc_provider() as url:
         agent = '[[credential]]\nkind = "federated"\nissuer = "real"\nmatch = { sub = "ci", client_id = "ci" }\n'
         async with trusting(tmp_path, issuer_of(url, f"{url}/jwks", 'typ = ["at+jwt"]\n'), agent) as place:
             async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=False) as http:
@@ -101,6 +127,30 @@ async def test_a_workload_of_npm_oidc_provider_gets_a_token(tmp_path: Path):
             assert (await call(place, theirs)).status_code == 401
             again = await post(place, "/oauth2/token", {"grant_type": JWT_BEARER, "assertion": theirs})
             assert again.json()["error"] == "invalid_grant", "it is good once"
+
+
+async def test_a_token_of_npm_oidc_provider_that_a_tool_was_called_with_is_ended_there_when_its_agent_is_killed(tmp_path: Path):
+    async with oidc_provider() as url, upstream(echo) as up:
+        write_place(tmp_path, up.port)
+        with (tmp_path / "gateway.toml").open("a") as settings:
+            settings.write(TOOL_WITH_TOKEN.format(port=up.port, url=url))
+        (tmp_path / "policies" / "crm.cedar").write_text('@id("crm") permit (principal, action == Action::"crm/read", resource);\n')
+        (tmp_path / "client.key").touch(0o600)
+        (tmp_path / "client.key").write_text("a-secret-of-the-test")
+        async with running(tmp_path) as place, httpx2.AsyncClient(base_url=url, trust_env=False, verify=False) as http:
+            assert (await place.client.get("/tools/crm/x")).status_code == 200
+            given = (up.seen[0].header("authorization") or "").removeprefix("Bearer ")
+
+            async def counts() -> bool:
+                answer = await http.post("/token/introspection", data={"token": given}, auth=("ci", "a-secret-of-the-test"))
+                return bool(answer.json()["active"])
+
+            assert await counts()
+            await asyncio.to_thread(kill, What.agent, "writer", why="a test", folder=tmp_path)
+            async with asyncio.timeout(20):
+                while await counts():
+                    await asyncio.sleep(0.01)
+            assert place.said == []
 
 
 async def test_a_workload_of_a_mesh_calls_with_the_svid_that_the_spiffe_client_fetched(tmp_path: Path):

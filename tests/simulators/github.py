@@ -25,14 +25,15 @@ class Github:
     permissions: dict[str, str] = field(default_factory=lambda: {"issues": "write", "contents": "read", "metadata": "read"})
     more: dict[str, Any] = field(default_factory=dict)
     status: int = 201
+    ends: int = 204
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     async def __call__(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         given = (seen.header("authorization") or "").removeprefix("Bearer ")
         if (seen.method, seen.target) == ("DELETE", "/installation/token"):
-            known = self.tokens.pop(given, None)
-            writer.write(answer(204 if known else 401, b""))
+            known = self.tokens.pop(given, None) if self.ends == 204 else given
+            writer.write(answer(self.ends if known else 401, b""))
         elif (seen.method, seen.target) == ("POST", f"/app/installations/{INSTALLATION}/access_tokens") and seen.header("user-agent"):
             writer.write(self._make(given, json.loads(seen.body)))
         else:

@@ -1,5 +1,6 @@
 // A real OpenID provider (npm oidc-provider) for tests: `node oidc_provider.mjs FOLDER AUDIENCE` prints its URL when it serves.
-// It issues access tokens (RFC 9068) to the client "ci" for the audience. FOLDER holds node_modules.
+// It issues access tokens to the client "ci": for the audience JWTs (RFC 9068), for any other resource opaque ones, which it can revoke (RFC 7009)
+// and introspect (RFC 7662). FOLDER holds node_modules.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
@@ -16,10 +17,17 @@ server.listen(0, '127.0.0.1', () => {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => audience,
-        getResourceServerInfo: () => ({ scope: 'any', audience, accessTokenFormat: 'jwt', accessTokenTTL: 300, jwt: { sign: { alg: 'RS256' } } }),
+        getResourceServerInfo: (_ctx, resource) => ({
+          scope: 'any',
+          audience: resource,
+          accessTokenTTL: 300,
+          ...(resource === audience ? { accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } } : { accessTokenFormat: 'opaque' }),
+        }),
       },
     },
   });

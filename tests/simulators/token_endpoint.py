@@ -1,4 +1,4 @@
-"""A token endpoint (RFC 6749) of another service: checks the client, counts what it is asked, and fails as a test wishes."""
+"""The token and revocation endpoints (RFC 6749, 7009) of another service: check the client, count what they are asked, and fail as a test wishes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENT, CLIENT_SECRET = "gateway", "CANARY-client+secret/1"
 
 @dataclass
 class TokenEndpoint:
-    """`asked` are the forms of all requests. `keys` verify assertions, by issuer; without one an assertion is refused. `gate` holds answers back."""
+    """`asked` are the forms of all requests for tokens, `revoked` the tokens that were ended at `/revoke`, unless `ends` is another status than 200. `keys` verify assertions, by issuer; without one an assertion is refused. `gate` holds answers back."""
 
     token: str = "CANARY-access-token"
     more: dict[str, Any] = field(default_factory=lambda: {"token_type": "Bearer", "expires_in": 3600})
@@ -30,9 +30,15 @@ class TokenEndpoint:
     audience: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
+    ends: int = 200
+    ending: asyncio.Event | None = None
 
     async def __call__(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         form = {name: values[0] for name, values in parse_qs(seen.body.decode(), strict_parsing=True).items()}
+        if seen.target.endswith("/revoke"):
+            await self._revoke(seen, form, writer)
+            return
         self.asked.append(form)
         number = len(self.asked)
         if self.gate is not None:
@@ -43,6 +49,16 @@ class TokenEndpoint:
             writer.write(answer(401 if self.status == 200 else self.status, json.dumps({"error": self.error or "invalid_client"}).encode()))
         else:
             writer.write(answer(200, json.dumps({"access_token": f"{self.token}-{number}", **self.more}).encode()))
+
+    async def _revoke(self, seen: Seen, form: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        if self.ending is not None:
+            await self.ending.wait()
+        if not self._is_client(seen, form) or form.get("token_type_hint") != "access_token":
+            writer.write(answer(401, b'{"error":"invalid_client"}'))
+            return
+        if self.ends == 200:
+            self.revoked.append(form["token"])
+        writer.write(answer(self.ends, b""))
 
     def _is_client(self, seen: Seen, form: dict[str, str]) -> bool:
         for name in ("client_assertion", "subject_token", "actor_token"):
