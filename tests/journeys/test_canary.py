@@ -73,6 +73,7 @@ format = "Bearer {{secret}}"
 hosts = ["127.0.0.1:{port}"]
 [credential.token.oauth2]
 token_url = "http://127.0.0.1:{tokens}/token"
+revocation_url = "http://127.0.0.1:{tokens}/echo"
 client_id = "gateway"
 client_secret = "file:client.key"
 [vault]
