@@ -16,7 +16,7 @@ from jwt import get_algorithm_by_name
 from gateway.identify.claims import SECONDS_MAX
 from gateway.identify.keyset import KeySet
 from gateway.identify.token import OWN, UnverifiedToken, refuse
-from gateway.identities.jwk import ALGORITHMS, OTHER_NAMES
+from gateway.identities.jwk import ALGORITHMS, OTHER_NAMES, VerifyingKey
 from gateway.identities.model import CHAIN_MAX
 
 SKEW_S = 30
@@ -67,7 +67,7 @@ def prove(token: UnverifiedToken, keys: KeySet, expected: Expected, now: float) 
     issuer = _text(claims, "iss") if expected.named_issuer or "iss" in claims else ""
     if expected.issuer is not None and issuer != expected.issuer:
         refuse("iss is not this issuer")
-    _check_signature(token, keys, expected)
+    check_signature(token, key_of(token, keys, expected))
     expires_at = _check_times(claims, expected, now)
     audience = claims.get("aud")
     if type(audience) is list and len(audience) == 1:
@@ -87,7 +87,7 @@ def prove(token: UnverifiedToken, keys: KeySet, expected: Expected, now: float) 
     return Proven(issuer, subject, token_id, token.kid, expires_at, claims)
 
 
-def _check_signature(token: UnverifiedToken, keys: KeySet, expected: Expected) -> None:
+def key_of(token: UnverifiedToken, keys: KeySet, expected: Expected) -> VerifyingKey:
     """The key chooses the algorithm, and the issuer's list must know it: the header chooses nothing but `kid`."""
     why = keys.unusable.get(token.kid)
     if why is not None:
@@ -96,9 +96,14 @@ def _check_signature(token: UnverifiedToken, keys: KeySet, expected: Expected) -
     if key is None:
         refuse("kid is not a key of this issuer")
     if OTHER_NAMES.get(token.alg, token.alg) != key.alg:
-        refuse("alg is not the algorithm of this key")
+        refuse(f"alg is not {key.alg}, the algorithm of this key")
     if key.alg not in expected.algorithms:
         refuse("alg is not one that this issuer may use")
+    return key
+
+
+def check_signature(token: UnverifiedToken, key: VerifyingKey) -> None:
+    """Raises Refusal when the signature is not that key's over these bytes."""
     if not CHECKS[key.alg].verify(token.signed, key.key, token.signature):
         refuse("the signature does not verify")
 

@@ -26,6 +26,16 @@ _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """A token taken apart, its header read and its payload not. `signed` are the bytes that the signature covers."""
+
+    header: dict[str, Any]
+    payload: bytes = field(repr=False)
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """A token taken apart, its header not looked at yet. `signed` are the bytes that the signature covers."""
 
@@ -63,11 +73,18 @@ def ascii_bytes(token: Secret) -> bytes:
 
 def parse(raw: bytes) -> Parsed:
     """Take a token apart. Raises Refusal("invalid_token") for bytes that two parsers could read differently."""
+    sealed = unseal(raw)
+    return Parsed(sealed.header, _object(sealed.payload, "claims are"), sealed.signed, sealed.signature)
+
+
+def unseal(raw: bytes) -> Sealed:
+    """Take a token apart as far as its signature needs. Raises Refusal("invalid_token")."""
     segments = raw.split(b".")
     if len(segments) != 3:
-        refuse("the token does not have three segments")
-    header, claims = (_object(_decode(segment), part) for segment, part in zip(segments[:2], ("header", "claims"), strict=True))
-    return Parsed(header, claims, segments[0] + b"." + segments[1], _decode(segments[2]))
+        refuse(f"the token does not have three segments{_instead(raw, len(segments))}")
+    header, payload, signature = segments
+    members = _object(_decode(header, "header"), "header is")
+    return Sealed(members, payload and _decode(payload, "payload"), header + b"." + payload, _decode(signature, "signature"))
 
 
 def admit(parsed: Parsed, typs: frozenset[str | None], more: frozenset[str] = frozenset(), only_kid: str | None = None) -> UnverifiedToken:
@@ -75,14 +92,28 @@ def admit(parsed: Parsed, typs: frozenset[str | None], more: frozenset[str] = fr
 
     `only_kid` names the key of an issuer that has one key and does not name it.
     """
-    header = parsed.header
+    check_members(parsed.header, more)
+    check_typ(parsed.header, typs)
+    return named(parsed, only_kid)
+
+
+def check_members(header: dict[str, Any], more: frozenset[str] = frozenset()) -> None:
+    """Raises Refusal when the header says more than which key, by which algorithm, for what."""
     extra = header.keys() - _HEADER_MEMBERS - more
     if extra:  # jku, x5u and jwk bring the attacker's key, crit and b64 change what is signed
         refuse(f"the header has members besides alg, kid and typ: {min(extra)[:32]!a}")
+
+
+def check_typ(header: dict[str, Any], typs: frozenset[str | None]) -> None:
+    """Raises Refusal when `typ` is none of these (None: absent)."""
     typ = header.get("typ")
     if (typ is not None and type(typ) is not str) or ("typ" in header and typ is None) or typ not in typs:
         refuse(f"the header's typ is not {' or '.join(sorted(t or 'absent' for t in typs))}")
-    kid, alg = header.get("kid", only_kid), header.get("alg")
+
+
+def named(parsed: Parsed, only_kid: str | None = None) -> UnverifiedToken:
+    """The token with the names of its key and algorithm. Raises Refusal when it lacks one."""
+    kid, alg = parsed.header.get("kid", only_kid), parsed.header.get("alg")
     if type(kid) is not str or type(alg) is not str:
         refuse("the header's kid or alg is missing or no text")
     return UnverifiedToken(kid, alg, parsed.claims, parsed.signed, parsed.signature)
@@ -93,24 +124,33 @@ def read(raw: bytes) -> UnverifiedToken:
     return admit(parse(raw), OWN)
 
 
-def _decode(segment: bytes) -> bytes:
+def _instead(raw: bytes, segments: int) -> str:
+    """What a text that is no signed token in compact form looks like."""
+    if raw.lstrip()[:1] == b"{":
+        return ": it is JSON, and only the compact serialization is read"
+    return ": it has five, as an encrypted one (JWE) has" if segments == 5 else ""
+
+
+def _decode(segment: bytes, part: str) -> bytes:
     """Base64url in its one spelling: no padding, no other letter, no stray bits (RFC 7515 section 2, RFC 4648 section 3.5)."""
+    if not segment:
+        refuse(f"the {part} is empty, not base64url")
     if not _SEGMENT.fullmatch(segment) or len(segment) % 4 == 1:
-        refuse("a segment is not unpadded base64url")
+        refuse(f"the {part} is not unpadded base64url")
     try:
         raw = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
     except binascii.Error as error:
-        refuse("a segment is not base64url", error)
+        refuse(f"the {part} is not base64url", error)
     if base64.urlsafe_b64encode(raw).rstrip(b"=") != segment:
-        refuse("a segment is not in the canonical spelling of base64url")
+        refuse(f"the {part} is not in the canonical spelling of base64url")
     return raw
 
 
-def _object(raw: bytes, part: str) -> dict[str, Any]:
+def _object(raw: bytes, what: str) -> dict[str, Any]:
     try:
         value = canonical.loads(raw, depth_max=8, members_max=200)
     except canonical.JsonError as error:
-        refuse(f"the {part} is not strict JSON: {str(error)[:80]!r}", error)
+        refuse(f"the {what} not strict JSON: {str(error)[:80]!r}", error)
     if type(value) is not dict:
-        refuse(f"the {part} is not a JSON object")
+        refuse(f"the {what} not a JSON object")
     return value

@@ -84,7 +84,7 @@ def read_jwk(jwk: Mapping[str, Any], *, uses: frozenset[str | None] = frozenset(
     key, algorithms = _READERS[kind](jwk)
     alg = jwk.get("alg", rsa if kind == "RSA" else next(iter(algorithms)))
     if type(alg) is not str or OTHER_NAMES.get(alg, alg) not in algorithms:
-        raise JwkError("alg is not one that goes with this key")
+        raise JwkError(f"alg is not one that goes with this key, which is {' or '.join(sorted(algorithms))}")
     return VerifyingKey(kid, OTHER_NAMES.get(alg, alg), key, _thumbprint(jwk, kind))
 
 

@@ -81,7 +81,7 @@ ADVISORIES: dict[str, tuple[Make, str]] = {
         "algorithm of this key",
     ),
     "CVE-2026-48523: an algorithm of the list that is not the key's": (signed("rsa", "PS256"), "algorithm of this key"),
-    "CVE-2026-48525: an unencoded payload": (lambda: detached('{"sub":"x"}'), "base64url"),
+    "CVE-2026-48525: an unencoded payload": (lambda: detached('{"sub":"x"}'), "strict JSON"),
     "GHSA-r6x4-923q-g947: DER as HMAC secret": (hs(pem("rsa", Encoding.DER)), "algorithm of this key"),
     "GHSA-ffc3-869f-jxw9: an EC key in PEM as HMAC secret": (hs(pem("ec"), kid="ec"), "algorithm of this key"),
     "GHSA-p4g4-x82p-q773: PEM with a newline more": (hs(lambda: pem("rsa")() + b"\n"), "algorithm of this key"),

@@ -120,7 +120,7 @@ FORM: dict[str, tuple[Make, str]] = {
     "a dot at the end": (edited(lambda t: t + "."), "three segments"),
     "a dot at the start": (edited(lambda t: "." + t), "three segments"),
     "an empty header": (part(0, lambda _: ""), "base64url"),
-    "empty claims": (part(1, lambda _: ""), "base64url"),
+    "empty claims": (part(1, lambda _: ""), "not strict JSON"),
     "an empty signature": (part(2, lambda _: ""), "base64url"),
     "a newline at the end": (edited(lambda t: t + "\n"), "base64url"),
     "a carriage return and newline at the end": (edited(lambda t: t + "\r\n"), "base64url"),

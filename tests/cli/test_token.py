@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from gateway.errors import Problem
 from tests.cli.identity_app import app
 from tests.cli.test_identity import make_deployment
 from tests.identify.foreigners import GATEWAY, URL, Foreigner
-from tests.identify.forge import ABSENT
+from tests.identify.forge import ABSENT, encoded
 
 THEM = Foreigner()
 BEGAN = int(time.time()) - 60
@@ -89,6 +91,46 @@ def test_for_machines_there_is_the_answer_with_its_reason_and_time(jwks: Path):
     bad = json.loads(verify(jwks, "a.b", "--json").stdout)
     assert good["verified"] is True and good["claims"]["iss"] == URL and good["took_us"] > 0
     assert (bad["verified"], bad["reason"], bad["claims"]) == (False, "the token does not have three segments", None)
+    assert [good[name] for name in ("signature", "code")] == ["valid", ""] and [bad[name] for name in ("signature", "code")] == [
+        "not checked",
+        "form",
+    ]
+
+
+def test_a_forged_token_is_told_from_a_good_one_that_is_not_wanted(jwks: Path):
+    for payload in (b"plain bytes", b"[]"):
+        text = THEM.sealed(encoded(THEM.header(typ="at+jwt")), payload)
+        unwanted = json.loads(verify(jwks, text, "--json").stdout)
+        forged = json.loads(verify(jwks, text[:-8] + "AAAAAAAA", "--json").stdout)
+        assert [(one["code"], one["signature"]) for one in (unwanted, forged)] == [("claims", "valid"), ("signature", "invalid")]
+
+
+def test_the_signature_alone_can_be_asked_for_and_what_was_signed_is_printed(jwks: Path):
+    text = THEM.sealed(encoded(THEM.header(typ="other")), b"\xff\x1b[2J")
+    done = verify(jwks, text, "--signature-only")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"payload": "_xtbMko"})
+    assert json.loads(verify(jwks, THEM.token(), "--signature-only").stdout)["iss"] == URL
+    assert verify(jwks, text[:-8] + "AAAAAAAA", "--signature-only").exit_code == 1
+
+
+def test_a_token_can_be_looked_at_as_of_another_time_and_with_any_type(jwks: Path):
+    text = THEM.token({"typ": "other"})
+    assert verify(jwks, text, "--typ", "any").exit_code == 1
+    assert verify(jwks, text, "--typ", "any", "--at", "2027-01-15T08:00:00Z").exit_code == 0
+    assert "expired" in verify(jwks, text, "--typ", "any", "--at", "2027-01-15T08:05:01").stdout
+    assert verify(jwks, text, "--at", "soon").exit_code == 2
+
+
+def test_a_single_key_is_as_good_as_a_set_of_one(jwks: Path):
+    jwks.write_text(json.dumps(THEM.jwks()["keys"][0]))
+    assert verify(jwks, THEM.token({"typ": "at+jwt"}, **ACCESS)).exit_code == 0
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "0>/dev/null"])
+def test_a_standard_input_that_cannot_be_read_is_a_problem_and_not_a_fault_of_ours(jwks: Path, redirection: str):
+    command = f"exec '{sys.executable}' -m tests.cli.identity_app token verify --jwks '{jwks}' {redirection}"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and "standard input" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_longest_life_that_is_none_is_wrong_usage(jwks: Path):
