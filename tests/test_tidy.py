@@ -79,7 +79,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 
 # path below gateway/ -> (limit, reason)
 LONG_FILES: dict[str, tuple[int, str]] = {
-    "cli/verify_alone.py": (320, "an auditor reads, keeps and runs it as one file"),
+    "cli/verify_alone.py": (345, "an auditor reads, keeps and runs it as one file"),
 }
 # "path:function" -> reason
 LONG_FUNCTIONS: dict[str, str] = {}

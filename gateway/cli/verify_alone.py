@@ -13,6 +13,7 @@ What it checks (it does not look at the meaning of records, nor at the objects t
   SHA-256(0x00 || line); the first H is SHA-256(portreeve-log/v1, newline, origin, newline).
 - The same hashes are the leaves of a Merkle tree (RFC 6962 section 2.1) whose root is what each checkpoint says for its size.
 - A checkpoint is a signed note (c2sp.org/tlog-checkpoint): origin, size, root, and an Ed25519 signature (RFC 8032 section 5.1).
+- Archived segments (log/N.jsonl.zst) are unpacked as they are read, by Python 3.14 or later; with an older one, `zstd -d DIR/log/*.jsonl.zst` first.
 - A log whose oldest segments were pruned begins with a line that repeats the tree so far ("frontier"); a checkpoint must have its root. Exit code 3.
 """
 
@@ -21,11 +22,22 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import contextlib
 import hashlib
+import importlib
 import json
 import re
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+zstd: Any = None
+UNPACKING: tuple[type[Exception], ...] = ()
+with contextlib.suppress(ImportError):  # before Python 3.14
+    zstd = importlib.import_module("compression.zstd")
+    UNPACKING = (EOFError, zstd.ZstdError)
 
 OK, TAMPERED, MISSING, KEY = 0, 1, 3, 4
 LINE_BYTES_MAX = 65_535
@@ -219,40 +231,55 @@ def walked(folder: Path, origin: str, roots: dict[int, set[bytes]]) -> tuple[Tre
     """Read every line; also gives the number of the first. Raises Wrong for the first that does not follow, and for a root that is not the one of a checkpoint."""
     tree, signed = Tree(), max(roots)
     prev = hashlib.sha256(f"portreeve-log/v1\n{origin}\n".encode()).digest()
-    segments = sorted(path for path in (folder / "log").iterdir() if re.fullmatch(r"[0-9]{20}\.jsonl", path.name))
-    packed = [path.name for path in (folder / "log").glob("*.jsonl.zst") if not path.with_suffix("").exists()]
-    if packed:
-        raise Wrong(MISSING, f"{len(packed)} segments are packed: unpack them first, with `zstd -d` in {folder / 'log'}, and try again")
-    gone = int(segments[0].stem) if segments else 0
+    segments = segments_of(folder / "log")
+    gone = int(segments[0].name[:20]) if segments else 0
     if gone:
         prev = begin(tree, segments[0], roots)
     meet(tree, roots)
     for path in segments:
-        if int(path.stem) != tree.size:
-            code = MISSING if int(path.stem) > tree.size else TAMPERED
+        if int(path.name[:20]) != tree.size:
+            code = MISSING if int(path.name[:20]) > tree.size else TAMPERED
             raise Wrong(code, f"{path.name} does not follow: the log so far has {tree.size} records")
-        with path.open("rb") as stream:
-            while line := stream.readline(LINE_BYTES_MAX + 1):
-                if not line.endswith(b"\n"):
-                    behind = len(line) <= LINE_BYTES_MAX and path == segments[-1] and tree.size >= signed
-                    raise Wrong(MISSING if behind else TAMPERED, f"record {tree.size} in {path.name} has no end")
-                if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (tree.size, prev.hex().encode())):
-                    raise Wrong(TAMPERED, f"record {tree.size} in {path.name} does not follow from the record before")
-                prev = hashlib.sha256(b"\x00" + line[:-1]).digest()
-                tree.push(prev)
-                meet(tree, roots)
+        for line in lines_of(path):
+            if not line.endswith(b"\n"):
+                behind = len(line) <= LINE_BYTES_MAX and path == segments[-1] and tree.size >= signed
+                raise Wrong(MISSING if behind else TAMPERED, f"record {tree.size} in {path.name} has no end")
+            if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (tree.size, prev.hex().encode())):
+                raise Wrong(TAMPERED, f"record {tree.size} in {path.name} does not follow from the record before")
+            prev = hashlib.sha256(b"\x00" + line[:-1]).digest()
+            tree.push(prev)
+            meet(tree, roots)
     if tree.size < signed:
         raise Wrong(TAMPERED, f"{signed} records were signed, the log ends after {tree.size}")
     return tree, gone
 
 
+def segments_of(folder: Path) -> list[Path]:
+    """Every segment in order, of two forms of one the plain one. Raises Wrong when there are packed ones that this Python cannot unpack."""
+    plain = {path for path in folder.iterdir() if re.fullmatch(r"[0-9]{20}\.jsonl", path.name)}
+    packed = {path for path in folder.iterdir() if re.fullmatch(r"[0-9]{20}\.jsonl\.zst", path.name) and path.with_suffix("") not in plain}
+    if packed and zstd is None:
+        command = f"zstd -d {shlex.quote(str(folder))}/*.jsonl.zst"
+        why = f"segments that are archived, and so packed: {len(packed)}. Python before 3.14 cannot read them"
+        raise Wrong(MISSING, f"{why}. Unpack them (the packed ones stay where they are), and run this again: {command}")
+    return sorted(plain | packed)
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """Each line of a segment with its end, unpacked; of one that is too long, as much as shows it. Raises Wrong where it does not unpack."""
+    try:
+        with zstd.open(path, "rb") if zstd is not None and path.suffix == ".zst" else path.open("rb") as stream:
+            while line := stream.readline(LINE_BYTES_MAX + 1):
+                yield line
+    except UNPACKING as error:
+        raise Wrong(TAMPERED, f"{path.name} does not unpack: {error}") from error
+
+
 def begin(tree: Tree, path: Path, roots: dict[int, set[bytes]]) -> bytes:
     """Take the tree of what is not here from the line that the log now begins with; the hash of the last line. Raises Wrong."""
-    tree.size = int(path.stem)
-    with path.open("rb") as stream:
-        line = stream.readline(LINE_BYTES_MAX + 1)
+    tree.size = int(path.name[:20])
     try:
-        head = json.loads(line)
+        head = json.loads(next(lines_of(path), b""))
         tree.hashes, prev = [bytes.fromhex(one) for one in head["frontier"]], bytes.fromhex(head["prev"])
     except (ValueError, KeyError, TypeError):
         prev = b""

@@ -2,8 +2,10 @@
 
 import ast
 import asyncio
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from gateway.cli import verify_alone
 from gateway.cli.verify_alone import KEY, Wrong, is_signed, keys_in, verified
 from gateway.record import Checkpoint, LogFolder, NoteSigner, parse_keys, verify_folder
+from gateway.record.archiving import archive
 from gateway.record.control import rotate_key
+from gateway.record.packed import pack
 from gateway.record.reader import lines_of
 from tests.cli.test_log import run
 from tests.record.test_pruning import pruned
@@ -92,7 +96,7 @@ def test_the_command_prints_exactly_this_file():
 def test_it_imports_nothing_but_the_standard_library():
     tree = ast.parse(SOURCE.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names |= {node.module.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names <= sys.stdlib_module_names
 
 
@@ -204,6 +208,62 @@ async def test_a_pruned_log_is_incomplete_and_its_rest_is_judged(log, packed):
         with pytest.raises(Wrong) as found:
             verified(log / "log", None)
         assert "is sound" not in str(found.value), at
+
+
+@pytest.fixture
+async def archived(log) -> Path:
+    archive(LogFolder(log / "log"))
+    assert [path.suffix for path in files(log)].count(".zst") > 1
+    return log
+
+
+@pytest.mark.skipif(not shutil.which("zstd"), reason="no zstd here: the command that is told cannot be run")
+@pytest.mark.skipif(verify_alone.zstd is not None, reason="this Python unpacks zstd by itself")
+def test_an_archived_log_is_unpacked_with_the_very_command_that_it_tells(archived):
+    place = archived.rename(archived.with_name("a place"))
+    done = script(place / "log", "--key", place / "key")
+    assert (done.returncode, done.stdout[:10]) == (3, "INCOMPLETE")
+    command = done.stdout.strip().rpartition(": ")[2]
+    assert command == f"zstd -d '{place}/log/log'/*.jsonl.zst"
+    subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=60)
+    assert script(place / "log", "--key", place / "key", "--every").returncode == 0
+
+
+@pytest.fixture
+def newer(tmp_path) -> Callable[[Path], tuple[int, str]]:
+    """The script as a Python with `compression.zstd` runs it: this one, with the published backport of that module where it has none."""
+    place = tmp_path / "newer"
+    if verify_alone.zstd is None:
+        (place / "compression").mkdir(parents=True)
+        (place / "compression" / "zstd.py").write_text("from backports.zstd import *\n")
+
+    def run_newer(folder: Path) -> tuple[int, str]:
+        words = [sys.executable, SOURCE, folder / "log", "--key", folder / "key", "--every"]
+        done = subprocess.run(words, capture_output=True, text=True, env={"PYTHONPATH": str(place)}, check=False, timeout=60)
+        assert not done.stderr
+        return done.returncode, done.stdout
+
+    return run_newer
+
+
+async def test_a_python_with_zstd_reads_an_archived_log_as_it_is(log, newer):
+    before = verified(log / "log", keys_in(log / "key"))
+    archive(LogFolder(log / "log"))
+    assert newer(log) == (0, f"ok  {before}\n")
+    cut = LogFolder(log / "log").segment_list()[1][0]
+    await pruned(log, cut)
+    code, said = newer(log)
+    assert (code, f"records 0 to {cut - 1} are not here" in said, "and is sound" in said) == (3, True, True)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut short", "other bytes"])
+def test_an_archived_segment_that_is_not_the_one_that_was_packed_is_found(archived, newer, damage):
+    path = files(archived)[0]
+    sound = path.read_bytes()
+    data = b"".join(line + b"\n" for _, line, _ in lines_of(path))
+    other = b"".join(pack(iter([data.replace(b"call-0", b"call-7")])))
+    path.write_bytes({"flipped": sound[:200] + bytes([sound[200] ^ 1]) + sound[201:], "cut short": sound[:-40], "other bytes": other}[damage])
+    assert newer(archived)[0] == 1
 
 
 async def test_a_key_that_was_renewed_signs_no_more(log):
