@@ -18,7 +18,7 @@ REDACT = "redact"
 """The name of the annotation, and of the obligation that it becomes."""
 
 REDACTED = "redacted"
-"""The member of a recorded decision that lists what was taken out of it. A decision that has it cannot be made again."""
+"""The member of a recorded decision that lists what was taken out of it. A decision that has it can be made again only where nothing of it was looked at."""
 
 
 def strictest(modes: Iterable[LogMode]) -> LogMode:

@@ -24,11 +24,19 @@ SHADOW_ERROR = "gateway:shadow_error"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a set of policies is shown a context: cut to what they read, or `whole`. `schema` validates exactly that."""
+    """How a set of policies is shown a context: cut to the paths that they read, or whole where `reads` is None. `schema` validates exactly that."""
 
     pick: Pick
     schema: Any
-    whole: bool
+    reads: tuple[Path, ...] | None
+
+    @property
+    def whole(self) -> bool:
+        return self.reads is None
+
+    def shows(self, place: Path) -> bool:
+        """Whether any of what stands at this place of the context, or below it, is shown. What is not shown can change no answer."""
+        return self.reads is None or any(all(a == b for a, b in zip(place, path, strict=False)) for path in self.reads)
 
     def text(self, context: Mapping[str, Json]) -> str:
         return dumps(self.pick(context)).decode()
@@ -131,7 +139,7 @@ class Library:
         except EngineError:
             # The declared part refers to an operation that this cut left out.
             schema, cut = parse_schema(dumps(self.source.generated).decode(), declared=self.source.declared), None
-        return View(cut.pick if cut else whole(context, common), schema, whole=cut is None)
+        return View(cut.pick, schema, reads) if cut else View(whole(context, common), schema, None)
 
 
 def ancestors(uid: Uid, parents: Mapping[Uid, tuple[Uid, ...]]) -> tuple[Uid, ...]:

@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from gateway.authorize.engine import EngineError, Uid, policy_json
-from gateway.authorize.judgement import Judgement, judge, stopped
+from gateway.authorize.judgement import STOP, Judgement, judge, stopped
 from gateway.authorize.library import Library, Seat
-from gateway.authorize.policy import Policy
+from gateway.authorize.policy import Path, Policy
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.splitting import split
-from gateway.canonical import Json, digest, loads_trusted
+from gateway.canonical import Json, JsonError, digest, loads_trusted
 from gateway.errors import Problem
-from gateway.logmode import REDACTED
+from gateway.logmode import REDACTED, parts_of
 
 LIBRARIES_MAX = 16
 SEATS_MAX = 4_096
+
+UNFIT = (KeyError, TypeError, AttributeError, JsonError, EngineError, Problem)
+"""What a record that is none of ours may raise."""
 
 
 class ReplayError(ValueError):
@@ -53,9 +56,36 @@ def recompute(authz: Mapping[str, Json], blob: Callable[[str], bytes], *, whole:
         if found is None:
             library, seat = reopen(authz, blob, whole=whole)
             found = judge(seat.evaluate(context), library.by_id)
-    except (KeyError, TypeError, EngineError, Problem) as error:
+    except UNFIT as error:
         raise ReplayError(f"{type(error).__name__}: {error}") from error
     return result(found)
+
+
+def recompute_partly(authz: Mapping[str, Json], blob: Callable[[str], bytes]) -> dict[str, Json] | None:
+    """Decide again a record some of whose places are withheld, where it comes out the same whatever stood there: because no policy that was asked
+    is shown any of it. None where one is, or where a part of the answer itself is withheld: then nobody can tell. Raises as `recompute` does.
+    """
+    hidden = _hidden(authz)
+    try:
+        context = authz["ctx"]
+        if any(place[0] != "ctx" or place[1:2] in {(), (STOP,)} for place in hidden):  # of the answer, or of what says who gave it
+            return None
+        found = stopped(context)
+        if found is None:
+            library, seat = reopen(authz, blob, whole=False)
+            if seat.enforced and any(seat.enforced.view.shows(place[1:]) for place in hidden):
+                return None
+            found = judge(seat.evaluate(context), library.by_id)
+    except UNFIT as error:
+        raise ReplayError(f"{type(error).__name__}: {error}") from error
+    return result(found)
+
+
+def _hidden(authz: Mapping[str, Json]) -> list[Path]:
+    try:
+        return [parts_of(pointer) for pointer in authz[REDACTED]]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ReplayError(f"what is withheld is listed by pointers: {error}") from error
 
 
 def reopen(authz: Mapping[str, Json], blob: Callable[[str], bytes], *, whole: bool = True) -> tuple[Library, Seat]:

@@ -31,22 +31,29 @@ Why = Literal["sealed", "erased", "lost", "dropped"]
 
 
 WITHHELD: dict[Why, str] = {
-    "sealed": "inputs sealed: the keys of the deployment are needed",
-    "erased": "inputs erased",
     "lost": "inputs lost: their payload is not in the log's folder",
-    "dropped": "inputs not kept: the contract or a policy says so",
+    "dropped": "inputs withheld by redaction",
+    "erased": "inputs erased",
+    "sealed": "inputs sealed, and the keys of the deployment not at hand",
 }
+"""In the order in which they are told where there are several."""
+
+MODES: dict[str, LogMode] = {"$seal": "seal", "$hmac": "hmac", "$drop": "drop"}
+"""By the member that makes a marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A decision some of whose inputs cannot be had: it cannot be recomputed. `authz` is as recorded, with markers in place of values."""
+    """A decision some of whose inputs cannot be had. In `authz`, as recorded but for what could be opened, markers stand in the place of those, and
+    REDACTED lists them; `places` are the same, each with the mode in which it is held.
+    """
 
     why: Why
     authz: Mapping[str, Json]
+    places: Mapping[str, LogMode]
 
     def __str__(self) -> str:
-        return WITHHELD[self.why]
+        return f"{WITHHELD[self.why]}: {', '.join(f'{pointer} ({mode})' for pointer, mode in self.places.items())}"
 
 
 def subject_of(identity: Identity) -> str:
@@ -135,18 +142,22 @@ class Unsealer:
             return authz
         clear: dict[str, Json] = loads_trusted(dumps({name: value for name, value in authz.items() if name != REDACTED}))
         row = self._payloads.find(first, call_id)
+        withheld: dict[str, Why] = {}
+        modes: dict[str, LogMode] = {}
         try:
-            held = [(pointer, *_holder(clear, parts_of(pointer))) for pointer in listed]
-            if not all("$seal" in holder[last] for _, holder, last in held):
-                return Withheld("dropped", authz)
-            for pointer, holder, last in held:
-                found = self._value(holder[last], pointer, call_id, row[1] if row else {})
+            for pointer in listed:
+                holder, last = _holder(clear, parts_of(pointer))
+                mode = MODES[next(iter(holder[last].keys()))]
+                found = self._value(holder[last], pointer, call_id, row[1] if row else {}) if mode == "seal" else "dropped"
                 if isinstance(found, str):
-                    return Withheld(found, authz)
-                holder[last] = loads_trusted(found)
-        except (BadSeal, KeyError, IndexError, TypeError, ValueError) as error:
+                    withheld[pointer], modes[pointer] = found, mode
+                else:
+                    holder[last] = loads_trusted(found)
+        except (BadSeal, AttributeError, KeyError, IndexError, TypeError, ValueError, StopIteration) as error:
             raise BrokenLine(f"the sealed inputs of call {call_id} are not those that were recorded") from error
-        return clear
+        if not withheld:
+            return clear
+        return Withheld(next(why for why in WITHHELD if why in withheld.values()), {**clear, REDACTED: list(withheld)}, modes)
 
     def _value(self, marker: Mapping[str, Json], pointer: str, call_id: str, sealed: Mapping[str, str]) -> bytes | Why:
         """The canonical JSON of one value, or why it cannot be had. Raises what a wrong marker or payload raises."""

@@ -130,10 +130,31 @@ async def test_every_sealed_decision_is_recomputed_and_every_other_one_is_counte
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["differ"] == found["missing"] == 0
-    # Three calls hold digests and dropped values; the first, the two unmapped ones and the unrepresentable one are whole.
-    assert (found["same"], found["withheld"]) == (4, {"dropped": 2})
+    # Two calls hold digests and dropped values, and `sum` looks at one of them; the others are whole.
+    assert (found["same"], found["withheld"], found["same_partly"]) == (4, {"dropped": 2}, {})
+    first = found["withheld_inputs"][0]
+    assert (first["why"], first["places"]["/ctx/input/number"], first["places"]["/ctx/raw/cards"]) == ("dropped", "hmac", "drop")
     without = CliRunner().invoke(app, ["log", "replay", "--log", str(tmp_path / "log"), "--json"])
-    assert json.loads(without.stdout)["withheld"] == {"dropped": 2, "sealed": 3}
+    found = json.loads(without.stdout)
+    assert (found["same_partly"], found["withheld"], found["differ"]) == ({"sealed": 3}, {"dropped": 2}, 0)
+
+
+async def test_a_decision_is_made_again_without_what_is_withheld_where_no_policy_looks_at_it_and_else_named(tmp_path):
+    async with upstream(echo) as up:
+        deploy(tmp_path, up.port)
+        async with running(tmp_path) as place:
+            await place.client.post("/tools/people/people", json={"mail": MAIL, "cards": [{"number": CARD}]})
+            await place.client.post("/tools/people/people", json={"mail": MAIL, "number": NUMBER, "city": "here"})
+            await place.settled("result", 2)
+    first, second = [record["n"] for record in records(tmp_path, "call")]
+    done = CliRunner().invoke(app, ["log", "replay", "-C", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "1 decision recomputed: 1 identical, 0 different" in done.stdout
+    assert "1 of the identical ones made again without what no policy that was asked looks at: inputs withheld by redaction" in done.stdout
+    assert f"record {second} not made again: inputs withheld by redaction: /ctx/input/number (hmac)" in done.stdout
+    assert f"record {first}" not in done.stdout
+    verify = ["log", "verify", "-C", str(tmp_path), "--level", "replay", "--json"]
+    assert json.loads(CliRunner().invoke(app, verify).stdout)["decisions"] == 1
 
 
 async def test_by_the_setting_every_argument_is_sealed_and_all_decisions_come_out_the_same(tmp_path):
@@ -167,34 +188,39 @@ async def test_a_policy_hides_what_it_names_of_the_calls_that_it_decides_denied_
     assert (denied["decision"], denied["obl"], denied["ctx"]["input"]["city"]) == ("deny", [["redact", "/city=drop"]], {"$drop": "string", "len": 8})
     found = json.loads(CliRunner().invoke(app, ["log", "replay", "-C", str(tmp_path), "--json"]).stdout)
     assert (found["same"], found["withheld"], found["differ"]) == (1, {"dropped": 1}, 0)
+    assert found["withheld_inputs"][0]["places"] == {"/ctx/input/city": "drop"}
 
 
 async def test_what_a_person_is_erased_from_stays_whole_and_never_guesses(tmp_path):
     async with upstream(echo) as up:
         deploy(tmp_path, up.port)
+        looks = '@id("nobody") forbid (principal, action == Action::"people/save", resource) when { context.input.mail == "nobody@x.example" };'
+        (tmp_path / "policies" / "mail.cedar").write_text(looks)
         async with running(tmp_path) as place:
             await place.client.post("/tools/people/people", json={"mail": MAIL})
-            await place.settled("result", 1)
+            await place.client.get("/tools/people/by-ssn/078/notes/plainly")
+            await place.settled("result", 2)
             before = verified(tmp_path)
             words = ["log", "erase", "-C", str(tmp_path), "--subject", "agent:writer", "--why", "request 7", "--yes", "--json"]
             done = await asyncio.to_thread(CliRunner().invoke, app, words)
             assert done.exit_code == 0, done.output
             await place.client.post("/tools/people/people", json={"mail": MAIL})
-            await place.settled("result", 2)
-    assert json.loads(done.stdout) | {"record": 0} == {"subject": "agent:writer", "keys": 1, "calls": 1, "record": 0}
+            await place.settled("result", 3)
+    assert json.loads(done.stdout) | {"record": 0} == {"subject": "agent:writer", "keys": 1, "calls": 2, "record": 0}
     (record,) = records(tmp_path, "erase")
-    assert (record["subject"], record["calls"], record["why"], record["by"][:4]) == ("agent:writer", 1, "request 7", "uid:")
+    assert (record["subject"], record["calls"], record["why"], record["by"][:4]) == ("agent:writer", 2, "request 7", "uid:")
     report = verified(tmp_path)
     assert report.ok
     assert report.size > before.size
     settings = load(tmp_path)
     reader = LogReader(settings.log.folder, settings.keys)
-    first, second = [reader.decision(record) for record in reader.records() if record.kind == "call"]
+    first, _, second = [reader.decision(record) for record in reader.records() if record.kind == "call"]
     assert isinstance(first, Withheld)
     assert first.why == "erased"
     assert second["ctx"]["input"]["mail"] == MAIL, "what comes after is sealed under a key of its own"
     found = json.loads(CliRunner().invoke(app, ["log", "replay", "-C", str(tmp_path), "--json"]).stdout)
-    assert (found["same"], found["withheld"]) == (1, {"erased": 1})
+    assert (found["same"], found["withheld"], found["same_partly"]) == (2, {"erased": 1}, {"erased": 1})
+    assert [(each["why"], list(each["places"])) for each in found["withheld_inputs"]] == [("erased", ["/ctx/facts/mail", "/ctx/input/mail"])]
 
 
 @pytest.mark.parametrize("mode", ["seal", "hmac", "drop"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.authorize import ReplayError, recompute
+from gateway.authorize import ReplayError, recompute, recompute_partly
 from gateway.call import Facts
 from gateway.canonical import digest, dumps, loads
 
@@ -110,3 +110,80 @@ def test_a_record_without_its_parts_is_refused():
             recompute({k: v for k, v in record.items() if k != member}, blobs.__getitem__)
     with pytest.raises(ReplayError):
         recompute(record | {"policies": digest(b"nothing")}, blobs.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"ctx": 5}, {"ctx": {"gateway": 5}}, {"ctx": {"gateway": {"stop": [1]}}}, {"p": 'Agent::"'}, {"p": 5}, {"a": 'A::"\\ud800"'}, {"a": "x"}],
+)
+def test_a_record_that_no_gateway_wrote_is_refused_and_no_more(change):
+    record, blobs = authz(ask(quick(TEXT), "tickets/create_refund", REFUND_OF))
+    for again in (recompute, recompute_partly):
+        with pytest.raises(ReplayError):
+            again(record | change | ({} if again is recompute else {"redacted": []}), blobs.__getitem__)
+
+
+MARKER = {"$hmac": "00", "key": "0"}
+
+
+def hidden(record, *pointers):
+    """The record as it stands where these places were kept as digests."""
+    found = loads(dumps(record | {"redacted": list(pointers)}))
+    for pointer in pointers:
+        *above, last = pointer[1:].split("/")
+        holder = found
+        for part in above:
+            holder = holder[part]
+        holder[int(last) if isinstance(holder, list) else last] = MARKER
+    return found
+
+
+def below(value, pointer):
+    """Every place in a JSON value."""
+    yield pointer
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield from below(inner, f"{pointer}/{name}")
+
+
+def test_what_no_policy_looks_at_may_be_withheld_and_everything_else_may_not():
+    record, blobs = authz(ask(quick(TEXT), "tickets/create_refund", REFUND_OF))
+    expected = recompute(record, blobs.__getitem__)
+    told = {place for place in below(record["ctx"], "/ctx") if recompute_partly(hidden(record, place), blobs.__getitem__) is not None}
+    amount = {place for place in below(record["ctx"], "/ctx") if place.startswith("/ctx/input/amount")}
+    assert set(below(record["ctx"], "/ctx")) - told == {"/ctx", "/ctx/input", "/ctx/run", "/ctx/run/calls_last_minute"} | amount
+    assert len(amount) == 4
+    assert all(recompute_partly(hidden(record, place), blobs.__getitem__) == expected for place in told)
+    assert recompute_partly(hidden(record, "/ctx/input/reason", "/ctx/input/amount"), blobs.__getitem__) is None
+
+
+@pytest.mark.parametrize(
+    "condition", ["context.input has reason", "[context].contains(context)", "{a: context.input}.a has reason", "context has input"]
+)
+def test_a_policy_that_only_asks_whether_it_is_there_looks_at_it(condition):
+    policies = f'@id("all") permit (principal, action, resource);\n@id("it") forbid (principal, action, resource) when {{ {condition} }};'
+    record, blobs = authz(ask(quick(policies), "tickets/create_refund", REFUND_OF))
+    assert record["decision"] == "deny"
+    assert recompute_partly(hidden(record, "/ctx/input/reason"), blobs.__getitem__) is None
+
+
+def test_where_the_gateway_decided_by_itself_only_what_says_so_must_be_there():
+    record, blobs = authz(ask(quick(TEXT), "tickets/list_tickets", facts=Facts(NOW_US, halted=("all",))))
+    expected = recompute(record, blobs.__getitem__)
+    assert recompute_partly(hidden(record, "/ctx/request/path"), blobs.__getitem__) == expected
+    for place in ("/ctx", "/ctx/gateway", "/ctx/gateway/detail"):
+        assert recompute_partly(hidden(record, place), blobs.__getitem__) is None
+
+
+def test_an_answer_that_is_withheld_itself_is_compared_with_nothing():
+    busy = ask(quick(TEXT), "tickets/list_tickets", facts=Facts(NOW_US, calls_last_minute=2))
+    record, blobs = authz(busy)
+    assert record["decision"] == "error"
+    assert recompute_partly(hidden(record, "/ctx/user"), blobs.__getitem__) == recompute(record, blobs.__getitem__)
+    assert recompute_partly(hidden(record, "/ctx/user", "/errors/0"), blobs.__getitem__) is None
+
+
+def test_a_place_that_is_none_is_refused():
+    record, blobs = authz(ask(quick(TEXT), "tickets/create_refund", REFUND_OF))
+    for listed in (["no pointer"], 7, [7]):
+        with pytest.raises(ReplayError, match="by pointers"):
+            recompute_partly(record | {"redacted": listed}, blobs.__getitem__)

@@ -107,12 +107,30 @@ async def test_a_destroyed_key_reads_as_erased_with_the_keys_and_without(tmp_pat
     for keys in (True, False):
         (found,) = decisions(tmp_path, keys=keys)
         assert isinstance(found, Withheld)
-        assert (found.why, str(found)) == ("erased", "inputs erased")
+        listed = "/ctx/input/deep/0/x (seal), /ctx/input/deep/1/x (seal), /ctx/input/ssn (seal), /ctx/request/path (seal)"
+        assert (found.why, str(found)) == ("erased", f"inputs erased: {listed}")
 
 
 async def test_dropped_inputs_are_never_had_again(tmp_path, redactor):
     await written(tmp_path, redactor, operation=OPERATION)
-    assert [found.why for found in decisions(tmp_path)] == ["dropped"]
+    (found,) = decisions(tmp_path)
+    assert (found.why, str(found)) == ("dropped", "inputs withheld by redaction: /ctx/input/pin (drop), /ctx/input/tag (hmac)")
+    assert found.authz["redacted"] == list(found.places)
+    assert (found.authz["ctx"]["input"]["ssn"], found.authz["ctx"]["input"]["pin"]) == ("078", {"$drop": "number"}), "what can be had is there"
+    (found,) = decisions(tmp_path, keys=False)
+    assert (found.why, found.places["/ctx/input/ssn"]) == ("dropped", "seal")
+    shutil.rmtree(tmp_path / "log" / "payload")
+    assert decisions(tmp_path)[0].why == "lost", "that something is missing is told before what was never kept"
+
+
+@pytest.mark.parametrize("marker", ["$hmac", {}, 7, [], ["$drop"], {"c": "$seal"}, None])
+async def test_what_is_listed_as_withheld_and_is_not_is_no_record_of_ours(tmp_path, redactor, marker):
+    async with opened(tmp_path) as log:
+        body, _ = await redacted(redactor, Operation("people", "save", "POST", "/x", "write", log=(("/pin", "drop"),)))
+        body["authz"]["ctx"]["input"]["pin"] = marker
+        await log.append("call", body, blobs=(POLICIES, SCHEMA, ENTITIES))
+    with pytest.raises(BrokenLine):
+        decisions(tmp_path)
 
 
 @pytest.mark.parametrize("attack", ["exchanged between calls", "exchanged between places", "cut", "no text"])
