@@ -41,9 +41,9 @@ def of_tool(tool: ToolSettings, credentials: Mapping[str, CredentialSettings], n
     if parts.scheme == "http" and not is_loopback(host) and not tool.plain_http:
         remedy = "write https://, or plain_http = true where the network below encrypts"
         yield "url", Fault("plain_http_credential", f"would send credential {credential.name} unencrypted to {host}", remedy)
-    if credential.header and credential.header.lower() in tool.request_headers:
+    for name in sorted(credential.written & set(tool.request_headers)):
         remedy = "take it out of request_headers: only the gateway writes this header"
-        yield "request_headers", Fault("contradiction", f"holds {credential.header}, which carries the credential", remedy)
+        yield "request_headers", Fault("contradiction", f"holds {name}, which carries the credential", remedy)
 
 
 def covers(hosts: tuple[str, ...], host: str, port: int) -> bool:
@@ -60,12 +60,14 @@ def of_credential(credential: CredentialSettings, written: frozenset[str]) -> It
         yield "", Fault("missing_key", "does not say where the secret is", f'write secret = "env:NAME", or one of the tables {", ".join(SOURCES)}')
     elif len(sources) + (credential.secret is not None) > 1:
         yield sources[-1], Fault("contradiction", "is not the only place of the secret", "keep one: secret, or one table that says who hands it out")
-    used = [key for key in ("header", "query", "basic_user") if getattr(credential, key) is not None]
+    used = [key for key in ("header", "query", "basic_user", "hmac") if getattr(credential, key) is not None]
     if len(used) != 1:
         message = f"goes into {' and '.join(used)}, not one place" if used else "does not say where it goes"
         yield (
             used[1] if used else "",
-            Fault("credential_placement", message, 'write exactly one of header = "Authorization", query = "NAME", basic_user = "NAME"'),
+            Fault(
+                "credential_placement", message, 'write exactly one of header = "Authorization", query = "NAME", basic_user = "NAME", or [....hmac]'
+            ),
         )
     elif "format" in written and credential.header is None:
         yield "format", Fault("contradiction", f"does nothing beside {used[0]}", "take it out: format belongs to header")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gateway.config.sources import SourceSettings, VaultSettings
+from gateway.config.sources import HmacSettings, SourceSettings, VaultSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class CredentialSettings:
     """An upstream credential by reference: `secret` is `env:NAME`, `file:PATH` or `vault:MOUNT/PATH#FIELD`, never a value; or a `source` hands it out.
 
     It goes into exactly one place: `header` (with `format`, where `{secret}` is replaced), `query` (a parameter name) or `basic_user`
-    (HTTP Basic with the secret as password). `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
+    (HTTP Basic with the secret as password); or it goes nowhere, and `hmac` says how requests are signed with it. `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
     """
 
     name: str
@@ -152,8 +152,14 @@ class CredentialSettings:
     format: str = "{secret}"
     query: str | None = None
     basic_user: str | None = None
+    hmac: HmacSettings | None = None
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The request headers, in lower case, that only the gateway writes."""
+        return frozenset(name.lower() for name in (self.header, *(self.hmac.headers if self.hmac else ())) if name)
 
 
 @dataclass(frozen=True, slots=True)

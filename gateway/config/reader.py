@@ -162,7 +162,8 @@ def _mapping(item: Any, rule: Rule, name: str, given: object) -> Mapping[str, ob
     if not isinstance(given, dict):
         raise _wrong_type(given, "a table", f"write [....{name}] on a line of its own and its keys below")
     if item is str:
-        return {key: _choice(_text(key, value), rule.choices) for key, value in given.items()}
+        texts = {key: _text(key, value) for key, value in given.items()}
+        return {key: rule.text(text) if rule.text else _choice(text, rule.choices) for key, text in texts.items()}
     _require_json(name, given)
     return given
 

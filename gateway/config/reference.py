@@ -13,7 +13,7 @@ from gateway.config import suggest
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
 from gateway.config.rule import Rule
 from gateway.config.rules import RULES, GatewayTable, ListenTable
-from gateway.config.sources import SOURCES, VaultSettings
+from gateway.config.sources import SOURCES, HmacSettings, VaultSettings
 
 TABLES: tuple[tuple[str, type], ...] = (
     ("gateway", GatewayTable),
@@ -25,6 +25,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("tool.NAME.operation.OP", InlineOperation),
     ("credential.NAME", CredentialSettings),
     *((f"credential.NAME.{name}", cls) for name, cls in SOURCES.items()),
+    ("credential.NAME.hmac", HmacSettings),
     ("vault", VaultSettings),
     ("witness.NAME", WitnessSettings),
     ("peer.NAME", PeerSettings),

@@ -1,4 +1,4 @@
-"""Settings of what hands out credentials: one class for each table that may stand below `[credential.NAME]` in place of `secret`."""
+"""Settings of what hands out credentials: one class for each table that may stand below `[credential.NAME]` in place of `secret`, or beside it."""
 
 from __future__ import annotations
 
@@ -70,6 +70,23 @@ class VaultSettings:
     ca_file: Path | None = None
     timeout_s: float = 3.0
     keep_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class HmacSettings:
+    """`[credential.NAME.hmac]`: requests that are signed with the secret (RFC 2104) and do not carry it.
+
+    `string` is the template of what is signed, `headers` those of header values by name. `key` says how the secret becomes the key.
+    """
+
+    string: str
+    headers: Mapping[str, str]
+    algorithm: Literal["sha256", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    key: Literal["text", "hex", "base64"] = "text"
+    key_id: str | None = None
+    timestamp: Literal["seconds", "milliseconds", "iso8601", "http"] = "seconds"
+    uncovered: tuple[str, ...] = ()
 
 
 MADE_USER = "{user}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from gateway.call import CredentialUse, Grant, Invocation, Permit
 from gateway.config.model import CredentialSettings, Settings, ToolSettings
@@ -16,10 +17,11 @@ from gateway.inject.faults import faults_of, problem_of, tool_faults_of
 from gateway.inject.file import FileSource
 from gateway.inject.fingerprint import Fingerprints
 from gateway.inject.kept import Kept
-from gateway.inject.opening import NO_SERVICES, Services, open_source
+from gateway.inject.opening import NO_SERVICES, Services, open_signer, open_source
 from gateway.inject.placing import place
 from gateway.inject.request import Target, query_of
-from gateway.inject.source import CredentialSource, LocalSource, Need, Unreadable, scope_hash
+from gateway.inject.signing import RequestSigner, Unsigned
+from gateway.inject.source import CredentialSource, Fetched, LocalSource, Need, Unreadable, scope_hash
 from gateway.inject.vault import Vault
 from gateway.secret import Secret
 
@@ -31,11 +33,13 @@ GRACE_S = 10.0
 class _Credential:
     """A credential, its source, and what was derived from the value it has now: kept until the source hands out another Secret.
 
-    `kept` holds what the source hands out for a time; None for a source that is looked at anew for each call.
+    `kept` holds what the source hands out for a time; None for a source that is looked at anew for each call. `signer` signs with it where it does not
+    go along itself, and `placed` is None then.
     """
 
     settings: CredentialSettings
     source: CredentialSource
+    signer: RequestSigner | None
     kept: Kept | None = None
     value: Secret | None = None
     placed: Secret | None = None
@@ -45,8 +49,11 @@ class _Credential:
 class Credentials:
     """What a deployment's tools need to be called. Made by `load`; a reload makes another, which takes over what was fetched already."""
 
-    def __init__(self, credentials: Mapping[str, _Credential], fingerprints: Fingerprints, vault: Vault | None) -> None:
+    def __init__(
+        self, credentials: Mapping[str, _Credential], fingerprints: Fingerprints, vault: Vault | None, now: Callable[[], float] = time.time
+    ) -> None:
         self.credentials = credentials
+        self._now = now
         self.vault = vault
         self.closing: set[asyncio.Task[None]] = set()
         self.retired: list[Kept] = []
@@ -71,19 +78,20 @@ class Credentials:
             problems += faults_of(credential)
             old = before.credentials.get(name) if before is not None and same else None
             if old is not None and old.kept is not None and old.settings == credential:
-                credentials[name] = _Credential(credential, old.source, old.kept)
+                credentials[name] = _Credential(credential, old.source, old.signer, old.kept)
                 continue
             source = open_source(credential, settings.folder, services, vault)
             if source is None:
                 problems.append(problem_of(credential, "unknown_scheme", "secret is neither env:NAME nor file:PATH", 'write secret = "env:NAME"'))
             else:
                 is_kept = not isinstance(source, LocalSource)
-                credentials[name] = _Credential(credential, source, Kept(name, source, services.told, services.given_back) if is_kept else None)
+                kept = Kept(name, source, services.told, services.given_back) if is_kept else None
+                credentials[name] = _Credential(credential, source, open_signer(credential), kept)
         for tool in settings.tools.values():
             problems += tool_faults_of(tool, settings.credentials)
         if problems:
             raise Problems(problems)
-        return cls(credentials, Fingerprints(settings.keys), vault)
+        return cls(credentials, Fingerprints(settings.keys), vault, services.now)
 
     def check(self) -> list[Problem]:
         """Every credential that cannot be had or placed now, as `portreeve check` shows it: no other service is asked. Never shows a value."""
@@ -92,7 +100,7 @@ class Credentials:
             try:
                 credential.source.check()
                 if isinstance(credential.source, EnvironmentSource | FileSource):
-                    place(credential.settings, credential.source.take().secret)
+                    _placed(credential, credential.source.take())
             except Unreadable as unreadable:
                 problems.append(problem_of(credential.settings, "credential_unreadable", unreadable.reason, unreadable.remedy))
         return problems
@@ -148,23 +156,23 @@ class Credentials:
             raise Refusal("internal_error", reason="the permit is for another tool")
         target = self._target(tool)
         path = target.path(call.path)
-        settings, secret, placed, use = None, None, None, None
+        credential, fetched, placed, use = None, None, None, None
         if tool.credential is not None:
             credential = self.credentials.get(tool.credential)
             if credential is None:
                 raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not declared")
-            settings = credential.settings
-            if not target.is_named_by(settings.hosts):
-                raise Refusal("credential_unavailable", reason=f"credential {settings.name} is not bound to {target.host}:{target.port}")
-            secret, placed, use = await self._fetch(credential, permit, deadline_s)
+            if not target.is_named_by(credential.settings.hosts):
+                raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not bound to {target.host}:{target.port}")
+            fetched, placed, use = await self._fetch(credential, permit, deadline_s)
+        settings = credential.settings if credential else None
         query: str | Secret = query_of(invocation, settings)
-        headers = _headers(invocation, target, has_credential=secret is not None)
+        headers = _headers(invocation, target, has_credential=fetched is not None)
         if settings is not None and placed is not None:
             if settings.query:
                 query = Secret(f"{query}&{placed.reveal()}" if query else placed.reveal())
             else:
                 headers.append((settings.header.lower() if settings.header else "authorization", placed))
-        return Grant(
+        grant = Grant(
             permit=permit,
             tool=tool.name,
             scheme=target.scheme,
@@ -176,8 +184,30 @@ class Credentials:
             headers=tuple(headers),
             body=invocation.body,
             credential=use,
-            secret=secret,
+            secret=fetched.secret if fetched else None,
         )
+        if credential is None or credential.signer is None or fetched is None:
+            return grant
+        return self._signed(grant, target, credential.signer, fetched)
+
+    def _signed(self, grant: Grant, target: Target, signer: RequestSigner, fetched: Fetched) -> Grant:
+        """The same with its signature, which covers it as it stands."""
+        call = grant.permit.invocation.call
+        unsigned = Unsigned(
+            grant.method,
+            grant.scheme,
+            target.authority,
+            grant.path,
+            grant.query if isinstance(grant.query, str) else grant.query.reveal(),
+            tuple((name, value) for name, value in grant.headers if isinstance(value, str)),
+            grant.body if grant.body is not None or call.body.length != 0 else b"",
+        )
+        try:
+            signature = signer.sign(unsigned, fetched, self._now())
+        except Unreadable as unreadable:
+            name = grant.credential.name if grant.credential else ""
+            raise Refusal("credential_unavailable", reason=f"credential {name}: {unreadable.reason}") from None
+        return replace(grant, headers=(*grant.headers, *signature))
 
     def _target(self, tool: ToolSettings) -> Target:
         found = self._targets.get(tool.name)
@@ -191,21 +221,29 @@ class Credentials:
         self._targets[tool.name] = (tool, target)
         return target
 
-    async def _fetch(self, credential: _Credential, permit: Permit, deadline_s: float | None) -> tuple[Secret, Secret, CredentialUse]:
-        """The secret as it is now, as it stands in the request, and how the log names it."""
+    async def _fetch(self, credential: _Credential, permit: Permit, deadline_s: float | None) -> tuple[Fetched, Secret | None, CredentialUse]:
+        """The secret as it is now, as it stands in the request (None where it does not), and how the log names it."""
         settings, source, need = credential.settings, credential.source, _need(permit)
         try:
             scope = source.scope(need)
             fetched = await (credential.kept.fetch(need, scope, deadline_s) if credential.kept is not None else source.fetch(need))
             secret = fetched.secret
-            if secret is not credential.value or credential.placed is None or credential.use is None:
-                placed = place(settings, secret, fetched.user)
+            if secret is not credential.value or credential.use is None:
+                placed = _placed(credential, fetched)
                 use = CredentialUse(settings.name, source.kind, self._fingerprints.of(secret), fetched.version, scope_hash(scope))
                 credential.value, credential.placed, credential.use = secret, placed, use
-                return secret, placed, use
+                return fetched, placed, use
         except Unreadable as unreadable:
             raise Refusal("credential_unavailable", reason=f"credential {settings.name}: {unreadable.reason}") from None
-        return secret, credential.placed, credential.use
+        return fetched, credential.placed, credential.use
+
+
+def _placed(credential: _Credential, fetched: Fetched) -> Secret | None:
+    """The secret as it stands in the request; None where it signs. Raises Unreadable for one that can do neither."""
+    if credential.signer is None:
+        return place(credential.settings, fetched.secret, fetched.user)
+    credential.signer.check(fetched)
+    return None
 
 
 async def _close_after(grace_s: float, hurry: asyncio.Event, kept: Iterable[Kept], vault: Vault | None) -> None:

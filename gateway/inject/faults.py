@@ -17,13 +17,14 @@ def problem_of(credential: CredentialSettings, code: str, message: str, remedy: 
 def faults_of(credential: CredentialSettings) -> list[Problem]:
     """What is wrong with a credential's settings by themselves."""
     found = []
-    places = [p for p in (credential.header, credential.query, credential.basic_user) if p is not None]
+    places = [p for p in (credential.header, credential.query, credential.basic_user, credential.hmac) if p is not None]
     if len(places) != 1:
-        remedy = "give exactly one of header, query and basic_user"
+        remedy = "give exactly one of header, query, basic_user and hmac"
         found.append(problem_of(credential, "credential_place", f"{len(places)} places for one credential", remedy, "header"))
-    name = (credential.header or "authorization").lower()
-    if not fields.is_field_name(name) or name in fields.HOP_BY_HOP | {"host", "content-length", "content-type", "accept-encoding"}:
-        found.append(problem_of(credential, "credential_header", f"no credential can travel in {name!r}", 'write header = "authorization"', "header"))
+    for name in sorted(credential.written):
+        if not fields.is_field_name(name) or name in fields.HOP_BY_HOP | {"host", "content-length", "content-type", "accept-encoding"}:
+            key = "hmac.headers" if credential.hmac else "header"
+            found.append(problem_of(credential, "credential_header", f"no credential can travel in {name!r}", 'write header = "authorization"', key))
     if credential.format.count("{secret}") != 1 or not credential.format.isprintable() or not credential.format.isascii():
         found.append(problem_of(credential, "credential_format", "format must hold {secret} once", 'write format = "Bearer {secret}"', "format"))
     if not credential.hosts:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from gateway.inject.file import FileSource
 from gateway.inject.github_app import GithubAppSource
 from gateway.inject.kept import GivenBack, Told
 from gateway.inject.oauth2 import OAuth2Source
+from gateway.inject.signing import RequestSigner
+from gateway.inject.signing_hmac import HmacSigner
 from gateway.inject.source import CredentialSource
 from gateway.inject.vault import Vault
 from gateway.inject.vault_kv import VaultSource
@@ -31,11 +34,12 @@ async def _vouch_for_nobody(subject: str, audience: str, more: Mapping[str, Json
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What sources need of the rest of the gateway: its signature, and somebody who counts what is fetched and given back."""
+    """What credentials need of the rest of the gateway: its signature, somebody who counts what is fetched and given back, the time since the epoch."""
 
     vouch: Vouch = _vouch_for_nobody
     told: Told = lambda _name, _result: None
     given_back: GivenBack = lambda _name, _result, _line: None
+    now: Callable[[], float] = time.time
 
 
 NO_SERVICES = Services()
@@ -53,6 +57,11 @@ def open_source(credential: CredentialSettings, folder: Path, services: Services
     secret = open_reference(settings.client_secret, folder, vault) if settings.client_secret else None
     key = ClientKey(settings.client_key) if settings.client_key else None
     return OAuth2Source(settings, secret or key, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
+
+
+def open_signer(credential: CredentialSettings) -> RequestSigner | None:
+    """What signs requests with a credential; None for one that goes along itself."""
+    return HmacSigner(credential.hmac) if credential.hmac is not None else None
 
 
 def open_reference(reference: str, folder: Path, vault: Vault | None = None) -> CredentialSource | None:

@@ -47,7 +47,7 @@ class Target:
         literal = f"[{host}]" if ":" in host else host
         authority = literal if port == PORTS[scheme] else f"{literal}:{port}"
         own = {name.lower() for name in tool.request_headers if not fields.is_never(name.lower())}
-        taken = {credential.header.lower()} if credential and credential.header else set()
+        taken = set(credential.written) if credential else set()
         if tool.token_header:
             taken.add(tool.token_header.lower())  # what agents present there is their token, which never goes up
         passed = fields.ALLOWED - fields.RANGES if credential else fields.ALLOWED

@@ -15,6 +15,7 @@ from gateway.tools.inline import inline_document
 from gateway.tools.logged import undeclared_rules
 from gateway.tools.openapi import OperationReader
 from gateway.tools.plan import EFFECTS
+from gateway.tools.signable import unsignable, unsigned_bodies
 from gateway.tools.tool import Tool
 
 
@@ -62,17 +63,17 @@ class Catalogue:
 
 def _load(tool: ToolSettings, settings: Settings) -> Tool:
     """Read one tool. Raises Problem or Problems."""
+    credential = settings.credentials.get(tool.credential) if tool.credential else None
     if tool.contract is None and not tool.operations:
         if tool.effects:
             raise _problem(tool, "contract_effect", "effects", "effects need a contract", "name a contract, or remove them")
-        return Tool(tool)
+        return Tool(tool, notes=tuple(unsignable(tool, credential, {})))
     if tool.contract is not None and tool.operations:
         raise _problem(tool, "contract_operation", "contract", "a contract file and inline operations exclude each other", "keep one of the two")
     document = inline_document(tool) if tool.contract is None else read_document(settings.folder / tool.contract)
     findings = Findings(document)
-    credential = settings.credentials.get(tool.credential) if tool.credential else None
-    taken = {name.lower() for name in (tool.token_header, credential.header if credential else None) if name}
-    reader = OperationReader(tool.name, findings, frozenset(taken))
+    taken = (credential.written if credential else frozenset()) | ({tool.token_header.lower()} if tool.token_header else set())
+    reader = OperationReader(tool.name, findings, taken)
     reader.read({name: effect for name, effect in tool.effects.items() if effect in EFFECTS})
     for name, effect in tool.effects.items():
         key = f"effects.{name}"
@@ -83,6 +84,7 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
         elif name not in reader.plans and not findings.problems:
             message = "is left out of the contract" if name in reader.left_out else "is no operation of the contract"
             findings.problems.append(_problem(tool, "contract_effect", key, f"{name[:64]!r} {message}", "correct the name, or remove it"))
+    findings.problems += unsigned_bodies(tool, credential, reader.plans)
     if findings.problems:
         raise Problems(findings.problems)
     return Tool(
@@ -90,7 +92,7 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
         Blob.of(dumps(document.value)),
         reader.plans,
         reader.routes,
-        tuple(findings.notes),
+        (*findings.notes, *unsignable(tool, credential, reader.plans)),
         undeclared_rules(plan.operation for plan in reader.plans.values()),
     )
 
