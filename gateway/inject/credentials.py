@@ -39,8 +39,8 @@ class _Credential:
 
     settings: CredentialSettings
     source: CredentialSource
-    signer: RequestSigner | None
     kept: Kept | None = None
+    signer: RequestSigner | None = None
     value: Secret | None = None
     placed: Secret | None = None
     use: CredentialUse | None = None
@@ -78,7 +78,7 @@ class Credentials:
             problems += faults_of(credential)
             old = before.credentials.get(name) if before is not None and same else None
             if old is not None and old.kept is not None and old.settings == credential:
-                credentials[name] = _Credential(credential, old.source, old.signer, old.kept)
+                credentials[name] = _Credential(credential, old.source, old.kept, old.signer)
                 continue
             source = open_source(credential, settings.folder, services, vault)
             if source is None:
@@ -86,7 +86,7 @@ class Credentials:
             else:
                 is_kept = not isinstance(source, LocalSource)
                 kept = Kept(name, source, services.told, services.given_back) if is_kept else None
-                credentials[name] = _Credential(credential, source, open_signer(credential), kept)
+                credentials[name] = _Credential(credential, source, kept, open_signer(credential))
         for tool in settings.tools.values():
             problems += tool_faults_of(tool, settings.credentials)
         if problems:

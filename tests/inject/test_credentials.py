@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import traceback
 from dataclasses import replace
 
 import pytest
 
 from gateway.config.model import CredentialSettings, ToolSettings
+from gateway.config.sources import HmacSettings
 from gateway.errors import Problems, Refusal
 from gateway.inject import Credentials
 from gateway.inject.credentials import _Credential
 from gateway.inject.fingerprint import Fingerprints
 from gateway.inject.kept import Kept
 from gateway.secret import Secret
-from tests.forward.world import SECRET, at_once, permit, settings
+from tests.forward.world import SECRET, Chunks, at_once, permit, settings
 from tests.inject.world import Counting, need
 
 TOOL = ToolSettings("t", "https://up.example/v1", credential="c")
@@ -251,3 +254,52 @@ async def test_the_end_does_not_wait_for_the_time_of_what_a_reload_took_out(tmp_
     async with asyncio.timeout(5):
         await later.close()
     assert source.given_back == ["lease-1"]
+
+
+SIGNED = HmacSettings("{method}{target}{timestamp}{body_sha256}", {"X-Sig": "{signature}", "X-Time": "{timestamp}"})
+
+
+def signed(tmp_path, given=None, **more):
+    return inject(tmp_path, given, hmac=SIGNED, header=None, format="{secret}", **more)
+
+
+def test_a_signing_credential_does_not_go_along_and_signs_what_goes_up(tmp_path):
+    granted = signed(tmp_path, permit("/orders", method="POST", query="a=1", body=b'{"n":1}', effect="write"))
+    sent = revealed(granted)
+    digest = hashlib.sha256(b'{"n":1}').hexdigest()
+    text = f"POST/v1/orders?a=1{sent['x-time']}{digest}"
+    assert sent["x-sig"] == hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
+    assert "CANARY" not in str(sent) and "authorization" not in sent and granted.secret == Secret(SECRET)
+    assert sent["accept-encoding"] == "identity" and sent["x-sig"] not in repr(granted)
+
+
+def test_an_agents_own_copies_of_the_signing_headers_never_go_up(tmp_path):
+    tool = replace(TOOL, request_headers=("x-sig", "x-time"))
+    granted = signed(tmp_path, permit(headers=(("x-sig", "0" * 64), ("x-time", "1"))), tool=tool)
+    assert [name for name, _ in granted.headers].count("x-sig") == [name for name, _ in granted.headers].count("x-time") == 1
+    assert revealed(granted)["x-sig"] != "0" * 64
+    given = permit(headers=(("x-time", "1"),))
+    given = replace(given, invocation=replace(given.invocation, headers=frozenset({"x-time"})))
+    with pytest.raises(Refusal) as caught:
+        signed(tmp_path, given)
+    assert caught.value.code == "contract_violation"
+
+
+def test_a_body_that_streams_is_refused_where_requests_are_signed(tmp_path):
+    given = permit(method="POST", effect="write")
+    call = replace(given.invocation.call, body=Chunks(b"x", length=1))
+    with pytest.raises(Refusal, match="credential_unavailable") as caught:
+        signed(tmp_path, replace(given, invocation=replace(given.invocation, call=call)))
+    assert "streams" in caught.value.reason and caught.value.outcome == "refused"
+
+
+def test_a_key_that_cannot_sign_is_found_by_check(tmp_path):
+    wrong = replace(credential(tmp_path), header=None, format="{secret}", hmac=replace(SIGNED, key="hex"))
+    [problem] = Credentials.load(settings(tmp_path, (TOOL,), (wrong,))).check()
+    assert (problem.code, "not hex" in problem.message, "CANARY" in str(problem)) == ("credential_unreadable", True, False)
+
+
+@pytest.mark.parametrize("name", ["Connection", "X_Sig", "Content-Type", "accept-encoding"])
+def test_a_signature_cannot_stand_in_a_field_that_frames_the_message(tmp_path, name):
+    with pytest.raises(Problems, match="no credential can travel"):
+        inject(tmp_path, hmac=replace(SIGNED, headers={name: "{signature}"}), header=None, format="{secret}")

@@ -24,6 +24,7 @@ from tests.simulators.upstreams import Seen, answer, upstream
 
 QUERY_KEY = "CANARY-query-key+/=5b2e"
 BASIC_KEY = "CANARY-basic-key-77aa"
+SIGNING_KEY = "CANARY-signing-key-41d0"
 TOKEN = TokenEndpoint.token
 GITHUB = f"ghs_{APP}_CANARY"
 STORED = "CANARY-stored-in-a-vault"
@@ -47,6 +48,9 @@ credential = "made"
 [tool.app]
 url = "http://127.0.0.1:{port}/app"
 credential = "app"
+[tool.signed]
+url = "http://127.0.0.1:{port}/signed"
+credential = "signed"
 [tool.failing]
 url = "http://127.0.0.1:{port}/failing"
 credential = "failing"
@@ -101,6 +105,12 @@ private_key = "app.pem"
 repository = "site"
 permissions = {{ issues = "write" }}
 api = "http://127.0.0.1:{github}"
+[credential.signed]
+secret = "file:signing.key"
+hosts = ["127.0.0.1:{port}"]
+[credential.signed.hmac]
+string = "{{timestamp}}{{method}}{{target}}{{body_sha256}}"
+headers = {{ X-Signature = "v1={{signature}}", X-Time = "{{timestamp}}" }}
 [credential.failing]
 query = "t"
 hosts = ["127.0.0.1:{port}"]
@@ -166,7 +176,7 @@ async def play(place, token: str) -> list[bytes]:
 
     agents, admin = place.gateway.addresses["agents"], place.gateway.addresses["admin"]
     async with client_of(agents, token) as good, client_of(agents, token[:-6] + "AAAAAA") as forged, client_of(admin, None) as operator:
-        for tool in ("plain", "asks", "basic", "token", "stored", "made", "app", "failing"):
+        for tool in ("plain", "asks", "basic", "token", "stored", "made", "app", "signed", "failing"):
             for path in ("ok", "redirect", "garbage", "broken", "stream", "fails", "a?x=1"):
                 await call("GET", f"/tools/{tool}/{path}", client=good)
             await call("POST", f"/tools/{tool}/ok", client=good, content=b"body")
@@ -205,7 +215,7 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
             (tmp_path / "gateway.toml").read_text() + MORE.format(port=up.port, tokens=tokens.port, vault=vault.url, github=api.port)
         )
         (tmp_path / "policies" / "all.cedar").write_text(RULES)
-        for name, secret in (("basic.key", BASIC_KEY), ("client.key", CLIENT_SECRET)):
+        for name, secret in (("basic.key", BASIC_KEY), ("client.key", CLIENT_SECRET), ("signing.key", SIGNING_KEY)):
             (tmp_path / name).touch(0o600)
             (tmp_path / name).write_text(secret)
         keys = SigningKeys.open(load(tmp_path).keys)
@@ -226,6 +236,7 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
     ).replace("%2F", "/")
     assert STORED.encode() in used
     assert f"token {GITHUB}-1".encode() in used
+    assert b"'x-signature', 'v1=" in used and SIGNING_KEY.encode() not in used
     assert github.tokens == {}, "given back at the end"
     [made] = {
         base64.b64decode(v.removeprefix("Basic ")).decode()
@@ -237,7 +248,7 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
     assert token.encode() not in used and token not in str(tokens.seen)
     out, err = capfd.readouterr()
     places = {"answers": received, "reports": said, "stdout": out.encode(), "stderr": err.encode(), "logging": caplog.text.encode()}
-    belongs = {tmp_path / "notes.key", tmp_path / "basic.key", tmp_path / "client.key", tmp_path / "app.pem"}
+    belongs = {tmp_path / "notes.key", tmp_path / "basic.key", tmp_path / "client.key", tmp_path / "app.pem", tmp_path / "signing.key"}
     for file in tmp_path.rglob("*"):
         if file.is_file() and file not in belongs:
             places[str(file.relative_to(tmp_path))] = file.read_bytes()
@@ -249,6 +260,7 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
         f"robot:{BASIC_KEY}",
         TOKEN,
         CLIENT_SECRET,
+        SIGNING_KEY,
         STORED,
         GITHUB,
         made,

@@ -1,0 +1,54 @@
+"""Operations whose bodies a signature could not cover are found when the deployment is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.load import load
+from gateway.errors import Problems
+from gateway.tools.catalogue import Catalogue
+from tests.config.deployments import GOOD, write
+
+UNCOVERED = r"""
+[tool.orders]
+url = "https://orders.example.com"
+credential = "orders"
+[credential.orders]
+secret = "env:ORDERS_KEY"
+hosts = ["orders.example.com"]
+[credential.orders.hmac]
+string = "{timestamp}\n{method}\n{target}"
+headers = { X-Signature = "{signature}", X-Timestamp = "{timestamp}" }
+"""
+COVERED = UNCOVERED.replace("{target}", r"{target}\n{body_sha256}")
+READ = '[tool.orders.operation.read]\nmethod = "GET"\npath = "/orders"\neffect = "read"\n'
+WRITE = '[tool.orders.operation.add]\nmethod = "POST"\npath = "/orders"\neffect = "write"\nbody = { type = "object" }\n'
+UPLOAD = """{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/files": {"post": {"operationId": "upload", "x-portreeve-body": "opaque",
+"requestBody": {"content": {"application/octet-stream": {}}}, "responses": {"200": {"description": "ok"}}}}}}"""
+
+
+def notes(tmp_path, text: str) -> list[tuple[str, str]]:
+    found = Catalogue.load(load(write(tmp_path, GOOD + text))).notes
+    return [(note.code, note.message) for note in found if note.key == "tool.orders.credential"]
+
+
+def test_a_signature_that_leaves_the_body_out_is_refused_where_an_operation_takes_one(tmp_path):
+    with pytest.raises(Problems) as caught:
+        notes(tmp_path, UNCOVERED + READ + WRITE)
+    [problem] = caught.value.problems
+    assert (problem.code, problem.key, "add: the signature" in problem.message) == ("unsigned_body", "tool.orders.credential", True)
+    assert "{body_sha256}" in problem.remedy
+
+
+def test_where_no_operation_takes_a_body_it_may_be_left_out(tmp_path):
+    assert notes(tmp_path, UNCOVERED + READ) == []
+    assert notes(tmp_path, COVERED + READ + WRITE) == []
+
+
+def test_calls_that_will_be_refused_since_their_bodies_stream_are_told(tmp_path):
+    [(code, message)] = notes(tmp_path, COVERED)
+    assert code == "unsigned_body" and "has no contract" in message
+    write(tmp_path)
+    (tmp_path / "files.json").write_text(UPLOAD)
+    [(code, message)] = notes(tmp_path, COVERED.replace('credential = "orders"\n', 'credential = "orders"\ncontract = "files.json"\n'))
+    assert code == "unsigned_body" and message.startswith("upload: the body streams")
