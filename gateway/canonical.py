@@ -22,7 +22,15 @@ INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 
 
 class JsonError(ValueError):
-    """The bytes are not unambiguous JSON. The text says why and is safe for a stranger: it quotes at most a key."""
+    """The bytes are not unambiguous JSON. The text says why and is safe for a stranger: it quotes at most a key.
+
+    `line` and `column` (1-based) say where the text stops being JSON; 0 where that is not what is wrong.
+    """
+
+    def __init__(self, why: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(why)
+        self.line = line
+        self.column = column
 
 
 def loads(raw: bytes, *, depth_max: int = DEPTH_MAX, members_max: int = MEMBERS_MAX) -> Json:
@@ -30,7 +38,7 @@ def loads(raw: bytes, *, depth_max: int = DEPTH_MAX, members_max: int = MEMBERS_
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise JsonError("not valid JSON") from error
+        raise JsonError("not valid JSON", error.lineno, error.colno) from error
     members, exact = _measure(value, depth_max, members_max)
     if members == raw.count(b":") and exact:
         return value  # each colon belongs to a member that survived: no duplicate, and none inside a text

@@ -20,7 +20,7 @@ from gateway.authorize.lint import check as check_meaning
 from gateway.authorize.plans import Plan, all_operations, plan
 from gateway.authorize.policy import Key, Policy, keys_of
 from gateway.authorize.schema import SchemaSource, agent_entities, generate, tool_entities
-from gateway.authorize.splitting import Piece, scan_declared, split
+from gateway.authorize.splitting import Piece, as_text, scan_declared, split
 from gateway.call import Blob, Operation
 from gateway.canonical import Json, dumps
 from gateway.config.model import ToolSettings
@@ -181,8 +181,8 @@ def describe(
     if problems:
         raise Problems(problems)
     declared = folder / DECLARED
-    text = _text(declared) if declared.exists() else ""
     try:
+        text = read_text(declared) if declared.exists() else ""
         scan_declared(str(declared), text)
     except Problem as problem:
         raise Problems([problem]) from problem
@@ -200,11 +200,25 @@ def read(folder: Path) -> list[list[str]]:
     names = sorted(path.relative_to(folder) for path in folder.rglob("*.cedar"))
     if odd := [name for name in names if not name.as_posix().isprintable()]:  # the bundle and the log hold names as text
         raise Problems([Problem("policy_file_name", "a file's name is no printable text", file=ascii(str(name)), remedy="rename it") for name in odd])
-    return [
-        [name.as_posix(), _text(folder / name)]
-        for name in names
-        if name.parts[0] != CASES and not any(part.startswith(".") for part in name.parts) and others.isdisjoint(name.parents)
-    ]
+    files: list[list[str]] = []
+    problems: list[Problem] = []
+    for name in names:
+        if name.parts[0] != CASES and not any(part.startswith(".") for part in name.parts) and others.isdisjoint(name.parents):
+            try:
+                files.append([name.as_posix(), read_text(folder / name)])
+            except Problem as problem:
+                problems.append(problem)
+    if problems:
+        raise Problems(problems)
+    return files
+
+
+def read_text(path: Path) -> str:
+    """The text of a policy file, or of the declared schema. Raises Problem."""
+    try:
+        return as_text(str(path), path.read_bytes())
+    except OSError as error:
+        raise Problem("policy_unreadable", error.strerror or "cannot be read", file=str(path), remedy="make it readable") from error
 
 
 def build(root: Path, files: Iterable[Sequence[str]], source: SchemaSource) -> tuple[list[Policy], list[Problem]]:
@@ -244,12 +258,3 @@ def _subject(problem: Problem) -> str:
     """The argument that does not exist, of a message that says so."""
     name, says, _ = problem.message.partition(" does not exist")
     return name if says else ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Problems([Problem("policy_not_utf8", f"byte {error.start} is not UTF-8", file=str(path), remedy="save the file as UTF-8")]) from error
-    except OSError as error:
-        raise Problems([Problem("policy_unreadable", error.strerror or "cannot be read", file=str(path), remedy="make it readable")]) from error

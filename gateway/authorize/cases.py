@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.authorize.bundle import CASES, Bundle
 from gateway.authorize.decide import decide
+from gateway.authorize.splitting import as_text
 from gateway.call import Deny, Facts, Hold, Identity, Invocation, Permit, ToolCall, Verdict
 from gateway.canonical import Json, JsonError, loads
 from gateway.errors import Problem
@@ -85,16 +86,23 @@ def read_cases(folder: Path) -> list[Case]:
     found: list[Case] = []
     for path in sorted((folder / CASES).glob("*.json")):
         name = str(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-            document = loads(text.encode(), members_max=MEMBERS_MAX)
-        except (OSError, UnicodeDecodeError, JsonError) as error:
-            raise Problem("case_malformed", str(error), file=name, remedy="write one JSON object with a list `cases`") from error
+        text, document = read_json(path, "case_malformed", "write one JSON object with a list `cases`")
         if not isinstance(document, dict) or document.keys() != {"cases"} or not isinstance(document["cases"], list):
             raise Problem("case_malformed", "the file is not an object with the one member `cases`", file=name, remedy='write {"cases": [...]}')
         for number, entry in enumerate(document["cases"], 1):
             found.append(_case(entry, number, name, text))
     return found
+
+
+def read_json(path: Path, code: str, remedy: str) -> tuple[str, Json]:
+    """A file's text, and what it holds as strict JSON. Raises Problem with the place where it stops being that."""
+    try:
+        data = path.read_bytes()
+        return as_text(str(path), data, code), loads(data, members_max=MEMBERS_MAX)
+    except OSError as error:
+        raise Problem(code, error.strerror or "cannot be read", file=str(path), remedy=remedy) from error
+    except JsonError as error:
+        raise Problem(code, str(error), file=str(path), line=error.line, column=error.column, remedy=remedy) from error
 
 
 def case_of(call: Json, file: str = "") -> Case:

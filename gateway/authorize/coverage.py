@@ -99,7 +99,7 @@ class Coverage:
         return Covered(policy, Tally(applied, self.taken["asked"] - applied), conditions)
 
 
-def percent(report: Sequence[Covered]) -> float:
-    """The share of outcomes seen, true and false of every policy and condition, in percent. Nothing to see is all seen."""
+def percent(report: Sequence[Covered]) -> float | None:
+    """The share of outcomes seen, true and false of every policy and condition, in percent. None where there is no policy: nothing is no share."""
     tallies = [tally for covered in report for tally in covered.tallies]
-    return 100 * sum(tally.seen for tally in tallies) / (2 * len(tallies)) if tallies else 100.0
+    return 100 * sum(tally.seen for tally in tallies) / (2 * len(tallies)) if tallies else None

@@ -67,6 +67,16 @@ class Piece:
         return Problem(code, message, file=self.file, line=self.line_of(offset), column=self.column_of(offset), key=key, remedy=remedy)
 
 
+def as_text(file: str, data: bytes, code: str = "policy_not_utf8") -> str:
+    """A file's bytes as text. Raises Problem with the place of the first byte that is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        message = f"the byte 0x{data[error.start]:02x} is not UTF-8"
+        raise _problem(code, message, _Spot(file, before, len(before)), "save the file as UTF-8") from error
+
+
 def split(file: str, text: str) -> list[Piece]:
     """Cut a file into its policies, in order. Raises Problem where it is not possible or not safe."""
     _refuse_unreadable(file, text)

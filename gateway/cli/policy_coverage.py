@@ -39,7 +39,8 @@ def coverage(
 ) -> None:
     """Show how often each policy applied and each condition held, over the cases. What never came out one way is not tested.
 
-    A condition counts where the call came as far as it: its policy's scope matches, and all conditions before it held.
+    A condition counts where the call came as far as it: its policy's scope matches, and all conditions before it held. Exits with 1 below
+    --fail-under; a folder without policies has nothing to cover, which no --fail-under but 0 takes for enough.
 
     Example: portreeve policy coverage --missing --fail-under 100
     """
@@ -55,14 +56,15 @@ def coverage(
         _add_log(deployment, found)
     report = found.report()
     share = percent(report)
-    passed = share >= fail_under
+    passed = (share or 0.0) >= fail_under
     if as_json:
         policies = [_covered_json(covered) for covered in report]
         print_json({"ok": passed, "percent": share, "fail_under": fail_under, "decisions": dict(found.taken), "policies": policies})
     else:
         _print(report, found, missing=missing)
         word = styled("ok", "green", sys.stdout) if passed else styled("TOO LOW", "red", sys.stdout)
-        print(f"{word}  {floor(share * 10) / 10:.1f} % of all outcomes seen" + (f", {fail_under:g} % wanted" if fail_under else ""))
+        told = "there is no policy, so nothing to cover" if share is None else f"{floor(share * 10) / 10:.1f} % of all outcomes seen"
+        print(f"{word}  {told}" + (f", {fail_under:g} % wanted" if fail_under else ""))
     if not passed:
         raise typer.Exit(1)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gateway.authorize import untyped
-from gateway.authorize.cases import ask, case_of
+from gateway.authorize.cases import ask, case_of, read_json
 from gateway.authorize.explain import Change, Explanation, Step, explain_basis, explain_record
 from gateway.authorize.replay import ReplayError
 from gateway.authorize.trial import Near, Seen
@@ -72,21 +72,14 @@ def explain(
     if number is not None:
         told = _logged(folder, number)
     elif call is not None:
-        told = _described(folder, _read(call), str(call))
+        described_call = read_json(call, "call_malformed", "write one JSON object like `call` of a case")[1]
+        told = _described(folder, described_call, str(call))
     else:
         told = _described(folder, _spelled(agent, operation, arguments, user), "")
     if as_json:
         print_json(_json(told))
     else:
         _print(told)
-
-
-def _read(path: Path) -> Json:
-    try:
-        return loads(path.read_bytes())
-    except (OSError, JsonError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Problem("call_malformed", str(reason), file=str(path), remedy="write one JSON object like `call` of a case") from error
 
 
 def _spelled(agent: str, operation: str, arguments: str, user: str) -> Json:

@@ -86,3 +86,19 @@ def test_what_is_no_text_or_no_time_is_told_with_its_place(tmp_path, call, expec
     with pytest.raises(Problem) as found:
         run(tmp_path, call, **expect)
     assert (found.value.code, found.value.line) == ("case_malformed", 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "says"),
+    [
+        (b'{"cases": [\n  {"name": "a",}\n]}', ":2:15", "not valid JSON"),
+        (b'{"cases": [],\n "cases": []}', "", "duplicate key 'cases'"),
+        (b'{"cases": [\n  "caf\xe9"]}', ":2:7", "the byte 0xe9 is not UTF-8"),
+    ],
+)
+def test_a_file_of_cases_that_is_no_json_says_where(tmp_path, data, place, says):
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases/a.json").write_bytes(data)
+    with pytest.raises(Problem) as caught:
+        read_cases(tmp_path)
+    assert (caught.value.code, caught.value.place, caught.value.message) == ("case_malformed", f"{tmp_path}/cases/a.json{place}", says)

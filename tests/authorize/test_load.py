@@ -190,7 +190,14 @@ def test_a_file_that_is_no_text_or_no_folder_at_all_is_a_problem(tmp_path):
     assert caught.value.problems[0].code == "policies_missing"
     folder.mkdir()
     (folder / "a.cedar").write_bytes(b"\xff")
-    assert [p.code for p in faults(folder)] == ["policy_not_utf8"]
+    (folder / "b.cedar").write_bytes(b"// \xc3\xa9 and \xe9\n")
+    assert [(p.code, p.place) for p in faults(folder)] == [
+        ("policy_not_utf8", f"{folder}/a.cedar:1:1"),
+        ("policy_not_utf8", f"{folder}/b.cedar:1:10"),
+    ]
+    (folder / "b.cedar").unlink()
+    (folder / "a.cedar").rename(folder / "schema.cedarschema")
+    assert [(p.code, p.place) for p in faults(folder)] == [("policy_not_utf8", f"{folder}/schema.cedarschema:1:1")]
 
 
 @pytest.mark.parametrize("name", ["__extn", "__entity", "__expr"])

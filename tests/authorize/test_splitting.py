@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.authorize.splitting import NESTING_MAX, POLICY_CHARS_MAX, scan_declared, split
+from gateway.authorize.splitting import NESTING_MAX, POLICY_CHARS_MAX, as_text, scan_declared, split
 from gateway.errors import Problem
 
 FILE = "policies/a.cedar"
@@ -49,6 +49,21 @@ def test_a_place_within_a_policy_is_one_in_its_file():
     assert [(p.line, p.column) for p in places] == [(2, 40), (2, 47), (3, 14)]
     assert all(second.holds(p) for p in places)
     assert not second.holds(split(FILE, "permit (principal, action, resource);")[0].problem("x", "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (b"\xff", "1:1"),
+        ("// caf\u00e9".encode("latin-1"), "1:7"),
+        ("// \u00e9\u20ac\n\u20ac ".encode() + b"\xe2\x82", "2:3"),
+        (b"a\r\nb\x80c\n\xff", "2:2"),
+    ],
+)
+def test_the_first_byte_that_is_no_text_is_placed_by_line_and_character(data, place):
+    with pytest.raises(Problem) as caught:
+        as_text(FILE, data)
+    assert (caught.value.code, caught.value.place) == ("policy_not_utf8", f"{FILE}:{place}")
 
 
 @pytest.mark.parametrize("opener", ["(", "[", "{", "if x then y else "])

@@ -28,6 +28,18 @@ def test_the_sample_is_covered_whole(deployment):
     assert run("coverage", "-C", deployment, "--missing").stdout.count("\n") == 2
 
 
+def test_where_there_is_no_policy_there_is_nothing_to_cover_and_no_wanted_share_is_reached(deployment, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run("coverage", "-C", deployment, "--candidate", empty)
+    assert done.exit_code == 0
+    assert "there is no policy, so nothing to cover" in done.stdout
+    assert "%" not in done.stdout
+    done = run("coverage", "-C", deployment, "--candidate", empty, "--fail-under", 1, "--json")
+    assert done.exit_code == 1
+    assert (json.loads(done.stdout)["ok"], json.loads(done.stdout)["percent"]) == (False, None)
+
+
 def test_what_no_case_saw_is_shown_and_can_fail_the_command(deployment):
     (deployment / "policies/70-night.cedar").write_text(RULE)
     done = run("coverage", "-C", deployment, "--missing", "--fail-under", 99.5)
