@@ -79,14 +79,14 @@ class Suggestion:
     def text(self) -> str:
         """The policy with a comment on what it rests on."""
         days = f"{_day(self.first)} to {_day(self.last)}"
-        comment = [f"// {self.calls:,} allowed calls, {days}; the newest is decision {self.newest}."]
+        comment = [f"// {_allowed(self.calls)}, {days}; the newest is decision {self.newest}."]
         comment += [f"// Not bounded by what was seen: {', '.join(self.unbounded)}."] if self.unbounded else []
         actions = [f"Action::{quoted(action)}" for action in self.actions]
         scope = f"action == {actions[0]}" if len(actions) == 1 else f"action in [\n        {f',{chr(10)}        '.join(actions)}\n    ]"
         head = [
             f"@id({quoted(self.id)})",
             f"@owner({quoted(self.owner)})",
-            f"@description({quoted(f'Suggested from {self.calls:,} allowed calls of {days}')})",
+            f"@description({quoted(f'Suggested from {_allowed(self.calls)} of {days}')})",
             "permit (",
             f"    principal == Agent::{quoted(self.agent)},",
             f"    {scope},",
@@ -197,3 +197,7 @@ def _id(text: str, taken: set[str]) -> str:
 
 def _day(t: int) -> str:
     return dt.datetime.fromtimestamp(t / 1_000_000, dt.UTC).strftime("%Y-%m-%d")
+
+
+def _allowed(calls: int) -> str:
+    return f"{calls:,} allowed call{'' if calls == 1 else 's'}"

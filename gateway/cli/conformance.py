@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.authorize.conformance import Outcome, case_files, read_case, run_case
 from gateway.authorize.engine import ENGINE
-from gateway.cli.output import plural, print_json, print_problems
+from gateway.cli.output import plural, print_json, print_problems, problem_json
 from gateway.errors import Problem
 
 SHOWN_MAX = 20
@@ -40,8 +40,7 @@ def conformance(corpus: Corpus, as_json: AsJson = False) -> None:
     validations = sum(outcome.validations for outcome in outcomes)
     if as_json:
         counts = {"cases": len(outcomes), "requests": requests, "sliced": cut, "validations": validations, "disagreeing": len(disagreeing)}
-        listed = [{"file": problem.file, "code": problem.code, "message": problem.message} for problem in problems]
-        print_json({"ok": not problems, "engine": ENGINE, **counts, "problems": listed})
+        print_json({"ok": not problems, "engine": ENGINE, **counts, "problems": [problem_json(problem) for problem in problems]})
     else:
         print_problems(problems[:SHOWN_MAX])
         if len(problems) > SHOWN_MAX:

@@ -10,6 +10,7 @@ import typer
 from gateway.authorize.cases import Finding, read_cases, run_cases
 from gateway.authorize.policy import Policy
 from gateway.cli.conformance import conformance
+from gateway.cli.json_errors import JsonErrors
 from gateway.cli.output import plural, print_json, print_problems, print_table, print_ticks, problem_json
 from gateway.cli.policy_completion import policies
 from gateway.cli.policy_confuse import confuse_forbids
@@ -27,18 +28,11 @@ from gateway.cli.policy_who_can import who_can
 from gateway.errors import Problem, Problems
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
-app.command()(conformance)
-app.command()(explain)
-app.command()(coverage)
-app.command()(replay)
-app.command()(shadow)
-app.command()(schema)
-app.command("suggest")(suggest_permits)
-app.command()(lint)
-app.command()(fmt)
-app.command()(diff)
-app.command("who-can")(who_can)
-app.command("confuse")(confuse_forbids)
+for _command in (conformance, explain, coverage, replay, shadow, schema, lint, fmt, diff):
+    app.command(cls=JsonErrors)(_command)
+app.command("suggest", cls=JsonErrors)(suggest_permits)
+app.command("who-can", cls=JsonErrors)(who_can)
+app.command("confuse", cls=JsonErrors)(confuse_forbids)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has one of these words in its name.")]
 Policies = Annotated[
@@ -47,7 +41,7 @@ Policies = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=JsonErrors)
 def check(folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False, strict: Strict = False) -> None:
     """Parse, validate and lint every policy, then run the cases. Exits with 1 when something is wrong.
 
@@ -85,7 +79,7 @@ def check(folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = 
         raise typer.Exit(1)
 
 
-@app.command("test")
+@app.command("test", cls=JsonErrors)
 def run_tests(words: Names = None, folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = False) -> None:
     """Run the cases in `cases/` of the policies folder and show each with its decision. Exits with 1 when one is not as expected.
 
@@ -122,7 +116,7 @@ def _case_json(finding: Finding) -> dict[str, object]:
     }
 
 
-@app.command("list")
+@app.command("list", cls=JsonErrors)
 def list_policies(words: Policies = None, folder: Folder = Path(), as_json: AsJson = False) -> None:
     """List the policies with effect, scope and place.
 
@@ -131,7 +125,7 @@ def list_policies(words: Policies = None, folder: Folder = Path(), as_json: AsJs
     bundle = Deployment.read(folder).bundle()
     found = [policy for policy in bundle.library.policies if not words or any(word in policy.id for word in words)]
     if as_json:
-        print_json({"digest": bundle.digest, "engine": bundle.engine, "policies": [_policy_json(policy) for policy in found]})
+        print_json({"ok": True, "digest": bundle.digest, "engine": bundle.engine, "policies": [_policy_json(policy) for policy in found]})
         return
     rows = [(policy.id, _effect(policy), *_scope(policy), _place(policy)) for policy in found]
     print_table(("policy", "effect", "who", "what", "where", "file"), rows)
@@ -158,6 +152,7 @@ def _policy_json(policy: Policy) -> dict[str, object]:
     return {
         "id": policy.id,
         "effect": policy.effect,
+        "shadow": policy.shadow,
         "annotations": dict(policy.annotations),
         "file": policy.piece.file,
         "line": policy.piece.line,

@@ -90,6 +90,8 @@ def _row(found: Confusion) -> tuple[str, ...]:
 def _json(found: Confusion) -> dict[str, object]:
     return {
         "id": found.policy.id,
+        "effect": found.policy.effect,
+        "shadow": found.policy.shadow,
         "file": found.policy.piece.file,
         "line": found.policy.piece.line,
         "stopped": found.stopped,
@@ -102,7 +104,7 @@ def _json(found: Confusion) -> dict[str, object]:
 
 def _escape_json(escape: Escape) -> dict[str, object]:
     return {
-        "action": escape.action,
+        "operation": escape.action,
         "agent": escape.agent,
         "case": escape.base.name,
         "kind": escape.mutation.kind,

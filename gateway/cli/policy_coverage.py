@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import lru_cache
+from collections.abc import Mapping
 from math import floor
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +12,21 @@ import typer
 
 from gateway.authorize.cases import ask, read_cases
 from gateway.authorize.conditions import Condition
-from gateway.authorize.coverage import Coverage, Covered, Tally, percent
+from gateway.authorize.coverage import Coverage, Covered, Taken, Tally, percent
 from gateway.canonical import Json
 from gateway.cli.output import plural, print_json, print_table, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder, Instead
-from gateway.cli.progress import progress
+from gateway.cli.policy_log import Decisions
 from gateway.errors import Problem
-from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing, Withheld
 
-OBJECTS_MAX = 1_024
 NEVER = "NEVER"
+
+_TAKEN: Mapping[Taken, str] = {
+    "asked": "decided by policy",
+    "stopped": "stopped before policy",
+    "unfit": "left out: they do not fit today's contracts",
+    "withheld": "left out: their inputs are sealed or erased",
+}
 
 FromLog = Annotated[bool, typer.Option("--log", help="Count the decisions of the log, too, by the policies of today.")]
 FailUnder = Annotated[float, typer.Option("--fail-under", metavar="PERCENT", min=0, max=100, help="Exit with 1 when less was seen.")]
@@ -59,7 +64,15 @@ def coverage(
     passed = (share or 0.0) >= fail_under
     if as_json:
         policies = [_covered_json(covered) for covered in report]
-        print_json({"ok": passed, "percent": share, "fail_under": fail_under, "decisions": dict(found.taken), "policies": policies})
+        print_json(
+            {
+                "ok": passed,
+                "percent": share,
+                "fail_under": fail_under,
+                "decisions": {kind: found.taken[kind] for kind in _TAKEN},
+                "policies": policies,
+            }
+        )
     else:
         _print(report, found, missing=missing)
         word = styled("ok", "green", sys.stdout) if passed else styled("TOO LOW", "red", sys.stdout)
@@ -71,20 +84,13 @@ def coverage(
 
 def _add_log(deployment: Deployment, found: Coverage) -> None:
     """Every decision of the log. One whose entities the log no longer holds ends the command: a silent gap would look like a tested rule."""
-    try:
-        reader = LogReader(deployment.settings.log.folder, deployment.settings.keys)
-        stored = lru_cache(maxsize=OBJECTS_MAX)(reader.object)
-        with progress("reading the log", None) as show:
-            for record in reader.records():
-                if record.n % 256 == 0:
-                    show(record.n)
-                authz = reader.decision(record)
-                if isinstance(authz, Withheld):
-                    found.taken["withheld"] += 1
-                elif authz is not None:
-                    found.add((authz["p"], authz["a"], authz["r"]), authz["ctx"], stored(authz["ents"]))
-    except (BadNote, BrokenLine, ObjectMissing, ObjectBroken, KeyError) as error:
-        raise Problem("log_unreadable", str(error), file=str(deployment.settings.log.folder), remedy="see `portreeve log verify`") from error
+    decisions = Decisions(deployment.settings.folder)
+    for decision in decisions.read("reading the log"):
+        authz = decision.authz
+        if decision.is_withheld:
+            found.taken["withheld"] += 1
+        else:
+            found.add((authz["p"], authz["a"], authz["r"]), authz["ctx"], decisions.stored(authz["ents"]))
 
 
 def _print(report: tuple[Covered, ...], found: Coverage, *, missing: bool) -> None:
@@ -92,13 +98,7 @@ def _print(report: tuple[Covered, ...], found: Coverage, *, missing: bool) -> No
     if rows:
         print_table(("policy", "effect", "true", "false", "where", "condition"), rows)
         print()
-    words = {
-        "asked": "decided by policy",
-        "stopped": "stopped before policy",
-        "unfit": "left out: they do not fit today's contracts",
-        "withheld": "left out: their inputs are sealed or erased",
-    }
-    print(", ".join(f"{plural(count, 'decision')} {words[kind]}" for kind, count in found.taken.items()) or "no decisions")
+    print(", ".join(f"{plural(count, 'decision')} {_TAKEN[kind]}" for kind, count in found.taken.items()) or "no decisions")
 
 
 def _rows(covered: Covered, *, missing: bool) -> list[tuple[str, ...]]:

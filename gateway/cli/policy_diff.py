@@ -21,7 +21,7 @@ from gateway.authorize.differences import Difference, differences
 from gateway.authorize.policy import Policy
 from gateway.authorize.search import CALLS_MAX, Found, Turned, calls_of, pairs, search
 from gateway.canonical import dumps
-from gateway.cli.output import plural, print_json, print_table, printable, shown_path, styled
+from gateway.cli.output import plural, print_json, print_table, printable, styled
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_replay import FailOn
 from gateway.cli.progress import progress
@@ -62,12 +62,13 @@ def diff(
         cases = [*read_cases(before.settings.policies), *read_cases(after.settings.policies)]
         changed = differences(one.library.by_id, other.library.by_id)
         found = _search(after, (one, other), calls, cases)
+    directions = {turned.flip.direction for turned in found.turned}
+    failed = fail_on != "none" and bool(directions if fail_on == "any" else fail_on in directions)
     if as_json:
-        print_json({"policies": [_difference_json(d) for d in changed], **_found_json(found)})
+        print_json({"ok": not failed, "policies": [_difference_json(d, place if rev else None) for d in changed], **_found_json(found)})
     else:
         _print(changed, found)
-    directions = {turned.flip.direction for turned in found.turned}
-    if fail_on != "none" and (directions if fail_on == "any" else fail_on in directions):
+    if failed:
         raise typer.Exit(1)
 
 
@@ -159,12 +160,18 @@ def _row(turned: Turned) -> tuple[str, ...]:
     )
 
 
-def _difference_json(difference: Difference) -> dict[str, object]:
+def _difference_json(difference: Difference, made: Path | None) -> dict[str, object]:
+    """`made` is the folder of a revision, which is gone by now: what stood there is named as it is in the policies folder."""
     sides = {
-        name: None if policy is None else {"file": shown_path(policy.piece.file), "line": policy.piece.line, "text": policy.piece.text}
+        name: None if policy is None else {"file": _file(policy, made), "line": policy.piece.line, "text": policy.piece.text}
         for name, policy in (("before", difference.before), ("after", difference.after))
     }
     return {"kind": difference.kind, "id": difference.id, "what": difference.what, **sides}
+
+
+def _file(policy: Policy, made: Path | None) -> str:
+    file = Path(policy.piece.file)
+    return str(file.relative_to(made) if made is not None and file.is_relative_to(made) else file)
 
 
 def _found_json(found: Found) -> dict[str, object]:
@@ -176,11 +183,11 @@ def _found_json(found: Found) -> dict[str, object]:
             "operation": t.pair.action,
             "agents": t.pair.agents,
             "policies": t.flip.policies,
-            "calls": t.count,
+            "count": t.count,
             "call": t.example,
         }
         for t in found.turned
     ]
     blind = [{"operation": pair.action, "agents": pair.agents} for pair in found.blind]
     searched = {"calls": found.calls, "pairs": found.searched, "certainly_same": found.same, "not_tried": blind, "complete": not found.searched}
-    return {"decisions": turned, "searched": searched}
+    return {"flips": turned, "searched": searched}

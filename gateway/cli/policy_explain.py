@@ -11,6 +11,7 @@ import typer
 
 from gateway.authorize import untyped
 from gateway.authorize.cases import ask, case_of, read_json
+from gateway.authorize.engine import Uid
 from gateway.authorize.explain import Change, Explanation, Step, explain_basis, explain_record
 from gateway.authorize.replay import ReplayError
 from gateway.authorize.trial import Near, Seen
@@ -18,9 +19,9 @@ from gateway.canonical import Json, JsonError, dumps, loads
 from gateway.cli.output import print_json, print_table, printable, styled
 from gateway.cli.policy_completion import agents, operations
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
-from gateway.config.load import load
+from gateway.cli.policy_log import Decisions, log_faults
 from gateway.errors import Problem
-from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing, Withheld
+from gateway.record import Withheld
 
 CHANGES_SHOWN = 10
 
@@ -107,9 +108,9 @@ def _described(folder: Path, call: Json, file: str) -> _Told:
 
 
 def _logged(folder: Path, number: int) -> _Told:
-    try:
-        settings = load(folder)
-        reader = LogReader(settings.log.folder, settings.keys)
+    decisions = Decisions(folder)
+    reader = decisions.reader
+    with log_faults(decisions.folder, f"decision {number}"):
         record = reader.find(number)
         if record.kind == "result" and isinstance(record.body.get("call"), int):
             record = reader.find(record.body["call"])
@@ -119,9 +120,10 @@ def _logged(folder: Path, number: int) -> _Told:
             raise Problem("log_no_decision", f"record {number} {what}", remedy=f"portreeve log show {number}")
         if isinstance(authz, Withheld):
             raise Problem("log_withheld", f"decision {number} cannot be explained: {authz}", remedy=f"portreeve log show {number}")
-        found = explain_record(authz, reader.object)
-    except (BadNote, BrokenLine, ObjectMissing, ObjectBroken, ReplayError) as error:
-        raise Problem("log_unreadable", f"decision {number}: {error}", remedy="see `portreeve log verify`") from error
+        try:
+            found = explain_record(authz, reader.object)
+        except ReplayError as error:
+            raise Problem("log_unreadable", f"decision {number}: {error}", remedy="see `portreeve log verify`") from error
     code = record.body.get("code")
     after = f"policy allowed it, and the gateway refused it: {code}" if code and found.judgement.verdict == "allow" else ""
     return _Told(f"decision {record.n}", found, after)
@@ -183,10 +185,9 @@ def _step_lines(step: Step) -> list[str]:
 def _json(told: _Told) -> dict[str, object]:
     found = told.explanation
     return {
+        "ok": True,
         "what": told.title,
-        "principal": found.who[0],
-        "action": found.who[1],
-        "resource": found.who[2],
+        **{name: Uid.parse(uid).id for name, uid in zip(("agent", "operation", "tool"), found.who, strict=True)},
         "decision": found.judgement.verdict,
         "reasons": found.judgement.reasons,
         "errors": found.judgement.errors,

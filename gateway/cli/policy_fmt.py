@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.authorize.bundle import CASES
+from gateway.authorize.bundle import CASES, read_text
 from gateway.authorize.formatting import WIDTH, formatted
+from gateway.authorize.splitting import as_text
 from gateway.cli.output import plural, print_json, print_problems, printable, problem_json, shown_path, styled
 from gateway.cli.policy_deployment import AsJson, Folder
 from gateway.cli.progress import progress
 from gateway.config.load import load
-from gateway.errors import Problem, Problems
+from gateway.errors import Problem
 
 STDIN = "-"
 
@@ -36,28 +37,36 @@ def fmt(
     Example: portreeve policy fmt --check
     """
     if files == [Path(STDIN)]:
-        _stdin(width, is_check=check, is_diff=diff)
+        _stdin(width, is_kept=check or diff, is_diff=diff, as_json=as_json)
         return
     paths = _below(files or [load(folder).policies])
-    changed, problems = _lay_out({path: _read(path) for path in paths}, width)
-    for path, (before, after) in changed.items():
-        if diff:
-            _print_diff(shown_path(str(path)), before, after)
-        elif not check:
+    changed, problems = _lay_out(paths, width)
+    if not (check or diff):
+        for path, (_, after) in changed.items():
             _write(path, after)
-    _report(changed, len(paths), problems, as_json=as_json, is_written=not (check or diff))
-    if problems or (changed and (check or diff)):
+    done = not problems and not (changed and (check or diff))
+    if as_json:
+        _print_json(changed, len(paths), problems, is_written=not (check or diff), ok=done)
+    else:
+        for path, (before, after) in changed.items() if diff else ():
+            print("\n".join(_coloured(_diff(shown_path(str(path)), before, after))))
+        _print(changed, len(paths), problems, is_written=not (check or diff))
+    if not done:
         raise typer.Exit(1)
 
 
-def _stdin(width: int, *, is_check: bool, is_diff: bool) -> None:
-    text = sys.stdin.read()
+def _stdin(width: int, *, is_kept: bool, is_diff: bool, as_json: bool) -> None:
+    text = as_text("stdin", sys.stdin.buffer.read())
     found = formatted("stdin", text, width)
-    if is_diff:
-        _print_diff("stdin", text, found)
-    elif not is_check:
+    done = found == text or not is_kept
+    if as_json:
+        changed = {Path("stdin"): (text, found)} if found != text else {}
+        _print_json(changed, 1, [], is_written=False, ok=done, text=found)
+    elif is_diff:
+        print("".join(f"{line}\n" for line in _coloured(_diff("stdin", text, found))), end="")
+    elif not is_kept:
         print(found, end="")
-    if (is_check or is_diff) and found != text:
+    if not done:
         raise typer.Exit(1)
 
 
@@ -65,12 +74,13 @@ Changed = Mapping[Path, tuple[str, str]]
 """Text before and after, of each file where they differ."""
 
 
-def _lay_out(texts: Mapping[Path, str], width: int) -> tuple[Changed, list[Problem]]:
+def _lay_out(paths: Sequence[Path], width: int) -> tuple[Changed, list[Problem]]:
     changed: dict[Path, tuple[str, str]] = {}
     problems: list[Problem] = []
-    with progress("laying files out", len(texts)) as show:
-        for done, (path, text) in enumerate(texts.items(), 1):
+    with progress("laying files out", len(paths)) as show:
+        for done, path in enumerate(paths, 1):
             try:
+                text = read_text(path)
                 found = formatted(str(path), text, width)
             except Problem as problem:
                 problems.append(problem)
@@ -95,15 +105,6 @@ def _below(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise Problem("policy_not_utf8", f"byte {error.start} is not UTF-8", file=str(path), remedy="save the file as UTF-8") from error
-    except OSError as error:
-        raise Problems([Problem("policy_unreadable", error.strerror or "cannot be read", file=str(path), remedy="name a policy file")]) from error
-
-
 def _write(path: Path, text: str) -> None:
     """In one step, with the permissions that the file has: a running gateway reads this folder, and must never see half a file."""
     target = path.resolve()
@@ -113,20 +114,27 @@ def _write(path: Path, text: str) -> None:
     own.replace(target)
 
 
-def _print_diff(name: str, before: str, after: str) -> None:
-    for line in difflib.unified_diff(before.splitlines(), after.splitlines(), f"{name} (now)", f"{name} (laid out)", lineterm=""):
+def _diff(name: str, before: str, after: str) -> list[str]:
+    return list(difflib.unified_diff(before.splitlines(), after.splitlines(), f"{name} (now)", f"{name} (laid out)", lineterm=""))
+
+
+def _coloured(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
         style = {"+": "green", "-": "red", "@": "dim"}.get(line[:1])
-        print(styled(printable(line), style, sys.stdout) if style else printable(line))
+        yield styled(printable(line), style, sys.stdout) if style else printable(line)
 
 
-def _report(changed: Changed, count: int, problems: Sequence[Problem], *, as_json: bool, is_written: bool) -> None:
-    names = [str(path) for path in changed]
-    if as_json:
-        done = not problems and (is_written or not changed)
-        print_json({"ok": done, "files": count, "changed": names, "written": is_written, "problems": [problem_json(p) for p in problems]})
-        return
+def _print(changed: Changed, count: int, problems: Sequence[Problem], *, is_written: bool) -> None:
     print_problems(problems)
-    for name in names:
-        print(f"{'laid out' if is_written else 'would change'}  {printable(shown_path(name))}")
+    for path in changed:
+        print(f"{'laid out' if is_written else 'would change'}  {printable(shown_path(str(path)))}")
     kept = count - len(changed) - len(problems)
     print(f"{plural(count, 'file')}, {len(changed)} {'laid out' if is_written else 'would change'}, {kept} as they should be")
+
+
+def _print_json(changed: Changed, count: int, problems: Sequence[Problem], *, is_written: bool, ok: bool, text: str | None = None) -> None:
+    """`text` is what standard input is laid out as."""
+    files = [{"file": str(path), "diff": "\n".join(_diff(path.name, *texts))} for path, texts in changed.items()]
+    laid_out = {} if text is None else {"text": text}
+    written = [str(path) for path in changed] if is_written else []
+    print_json({"ok": ok, "files": count, "changed": files, "written": written, **laid_out, "problems": [problem_json(p) for p in problems]})

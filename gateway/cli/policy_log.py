@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,18 +14,37 @@ import typer
 
 from gateway.authorize.engine import Uid
 from gateway.canonical import Json
-from gateway.cli.log_place import place_of, reading
+from gateway.cli.log_place import place_of
+from gateway.cli.policy_completion import agents
 from gateway.cli.progress import progress
 from gateway.cli.when import moment_us
-from gateway.record import LogReader, Record, Withheld
+from gateway.errors import Problem
+from gateway.logmode import REDACTED
+from gateway.record import BadNote, BrokenLine, LogReader, ObjectBroken, ObjectMissing, Record, Withheld
 
 OBJECTS_MAX = 1_024
 STEP = 256
 """Records between two movements of the progress bar."""
 
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="Only what was decided since then: 7d, 12h, 30m, or 2026-01-31 (UTC).")]
-OfAgent = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Only decisions about this agent.")]
+OfAgent = Annotated[str, typer.Option("--agent", metavar="AGENT", autocompletion=agents, help="Only decisions about this agent.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Only the newest N decisions; 0 is all.")]
+
+
+@contextlib.contextmanager
+def log_faults(folder: Path, what: str = "") -> Iterator[None]:
+    """Raise what may be wrong with a log as a Problem. `what` is being read."""
+    head = f"{what}: " if what else ""
+    try:
+        yield
+    except (BadNote, BrokenLine) as error:
+        raise _unreadable(folder, f"{head}{error}") from error
+    except (ObjectMissing, ObjectBroken) as error:
+        raise _unreadable(folder, f"{head}the log does not hold whole what a record names: {error}") from error
+
+
+def _unreadable(folder: Path, message: str) -> Problem:
+    return Problem("log_unreadable", message, file=str(folder), remedy="see `portreeve log verify`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +57,26 @@ class Decision:
     action: str
     tool: str
 
+    @property
+    def is_withheld(self) -> bool:
+        return REDACTED in self.authz
+
 
 class Decisions:
     """The decisions of a deployment's log that a command is about."""
 
     def __init__(self, folder: Path, *, since: str = "", agent: str = "", limit: int = 0) -> None:
-        self.reader: LogReader = place_of(folder, None, None, needs_key=False).reader()
-        self.stored: Callable[[str], bytes] = lru_cache(maxsize=OBJECTS_MAX)(self.reader.object)
+        where = place_of(folder, None, None, needs_key=False)
+        self.folder = where.folder
+        with log_faults(self.folder):
+            self.reader: LogReader = where.reader()
+        self.stored: Callable[[str], bytes] = lru_cache(maxsize=OBJECTS_MAX)(self._object)
         self._since_us = moment_us(since)
         self._agent = agent
         self._limit = limit
 
     def read(self, what: str) -> Iterator[Decision]:
-        """Each decision in order, under a progress bar. Damage ends the command as `portreeve log` would."""
+        """Each decision in order, under a progress bar. Raises Problem for a damaged log."""
         for record in self.records(what):
             found = self.decision(record)
             if found is not None:
@@ -57,7 +84,7 @@ class Decisions:
 
     def records(self, what: str) -> Iterator[Record]:
         """Every record from the first decision of interest on, of whatever kind."""
-        with reading():
+        with log_faults(self.folder):
             start = self._start()
             newest = self.reader.newest(1)
             end = newest[0].n + 1 if newest else start
@@ -76,6 +103,15 @@ class Decisions:
         authz = found.authz if isinstance(found, Withheld) else found
         agent, action, tool = (_id(authz.get(name)) for name in "par")
         return Decision(record, authz, agent, action, tool) if agent == self._agent or not self._agent else None
+
+    def find(self, number: int) -> Decision | None:
+        """What the record of this number decided. Raises Problem."""
+        with log_faults(self.folder):
+            return self.decision(self.reader.find(number))
+
+    def _object(self, digest: str) -> bytes:
+        with log_faults(self.folder):
+            return self.reader.object(digest)
 
     def _start(self) -> int:
         """The first record to look at: segments are tried from the newest back, so a long log is not read whole for its last day."""

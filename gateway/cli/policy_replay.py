@@ -146,25 +146,23 @@ def _ordered(changes: Changes) -> list[tuple[Group, int, int]]:
 def _json(changes: Changes, gate: Gate, code: int) -> dict[str, Json]:
     flips = [
         {
-            "from": group.flip.before,
-            "to": group.flip.after,
             "direction": group.flip.direction,
+            "before": group.flip.before,
+            "after": group.flip.after,
             "policies": group.flip.policies,
             "agent": group.agent,
             "tool": group.tool,
             "count": count,
-            "example": number,
+            "newest": number,
         }
         for group, count, number in _ordered(changes)
     ]
-    unfit = [{"why": why, "count": count, "example": changes.unfit_example[why]} for why, count in changes.unfit.most_common()]
-    counts = {name: changes.taken[name] for name in ("same", "changed", "stopped", "unfit")}
+    unfit = [{"why": why, "count": count, "newest": changes.unfit_example[why]} for why, count in changes.unfit.most_common()]
     return {
         "ok": code == 0,
         "fail_on": gate,
-        "decisions": changes.taken.total(),
-        **counts,
-        **changes.directions(),
+        "decisions": {kind: changes.taken[kind] for kind in ("same", "changed", "stopped", "unfit")},
+        "directions": changes.directions(),
         "flips": flips,
         "unfit_because": unfit,
         "elapsed_s": round(changes.elapsed_s, 3),

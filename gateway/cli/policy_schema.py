@@ -12,6 +12,7 @@ import typer
 from gateway.authorize.engine import parse_schema
 from gateway.authorize.schema import SchemaSource
 from gateway.canonical import Json, dumps
+from gateway.cli.output import print_json
 from gateway.cli.policy_completion import operations
 from gateway.cli.policy_deployment import Deployment, Folder
 from gateway.errors import Problem
@@ -24,8 +25,10 @@ Write = Annotated[Path | None, typer.Option("--write", metavar="DIR", help=f"Wri
 
 def schema(
     folder: Folder = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print Cedar's JSON form.")] = False,
-    action: Annotated[str, typer.Option("--action", autocompletion=operations, help="Only this operation, such as tickets/create_refund.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print Cedar's JSON form, or what was written.")] = False,
+    action: Annotated[
+        str, typer.Option("--action", metavar="TOOL/OPERATION", autocompletion=operations, help="Only this operation, such as tickets/create_refund.")
+    ] = "",
     write: Write = None,
 ) -> None:
     """Print what policies can be about: types, operations, arguments. Generated from contracts, tools and identities.
@@ -37,7 +40,11 @@ def schema(
     if action:
         source = SchemaSource(generated)
     if write is not None:
-        _write(source, write)
+        files = _write(source, write)
+        if as_json:
+            print_json({"ok": True, "written": files})
+        else:
+            print(f"Written to {write}. In VS Code, the Cedar extension takes it by itself, or by the setting cedar.schemaFile: {write / TEXT}")
     elif as_json:
         print(_json(generated))
     else:
@@ -62,7 +69,7 @@ def _json(generated: Mapping[str, Json]) -> str:
     return json.dumps(generated, indent=2, ensure_ascii=False)
 
 
-def _write(source: SchemaSource, folder: Path) -> None:
+def _write(source: SchemaSource, folder: Path) -> list[str]:
     """The text holds what is declared, too. Cedar's JSON form has no place for that, so the JSON file is written only where nothing is declared."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,4 +80,4 @@ def _write(source: SchemaSource, folder: Path) -> None:
             (folder / JSON).write_text(_json(source.generated) + "\n")
     except OSError as error:
         raise Problem("schema_not_written", error.strerror or "cannot be written", file=str(folder), remedy="name a folder that is yours") from error
-    print(f"Written to {folder}. In VS Code, the Cedar extension takes it by itself, or by the setting cedar.schemaFile: {folder / TEXT}")
+    return [str(folder / name) for name in (TEXT, JSON) if (folder / name).exists()]

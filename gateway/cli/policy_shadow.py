@@ -102,7 +102,7 @@ class Shadows:
                 seen.turned.setdefault((before, after, (name,)), Tally()).add(decision)
 
     def _turned_by_candidate(self, record: Record) -> None:
-        decision = self._recent.get(record.body["call"]) or self._decisions.decision(self._decisions.reader.find(record.body["call"]))
+        decision = self._recent.get(record.body["call"]) or self._decisions.find(record.body["call"])
         if decision is None:
             return  # of another agent than was asked for
         body = record.body
@@ -139,7 +139,7 @@ def shadow(folder: Folder = Path(), *, since: Since = "", agent: OfAgent = "", a
     for record in decisions.records("reading the log"):
         found.add(record)
     if as_json:
-        print_json({"shadows": [_json(what, seen) for what, seen in _ordered(found.seen)]})
+        print_json({"ok": True, "shadows": [_json(what, seen) for what, seen in _ordered(found.seen)]})
         return
     if not found.seen:
         print("nothing was in shadow")
@@ -173,8 +173,8 @@ def _names(counted: Counter[str]) -> str:
 def _json(what: Watched, seen: Seen) -> dict[str, Json]:
     turned = [
         {
-            "from": before,
-            "to": after,
+            "before": before,
+            "after": after,
             "policies": policies,
             "count": tally.count,
             "agents": dict(tally.agents),
@@ -186,8 +186,8 @@ def _json(what: Watched, seen: Seen) -> dict[str, Json]:
     return {
         "policy": what.policy,
         "candidate": what.candidate,
-        "decisions": seen.decisions,
-        "turned": sum(tally.count for tally in seen.turned.values()),
-        "since": seen.since,
-        "ways": turned,
+        "since": moment(seen.since),
+        "watched": seen.decisions,
+        "changed": sum(tally.count for tally in seen.turned.values()),
+        "flips": turned,
     }

@@ -30,6 +30,9 @@ HEADING = """\
 // as long as they stand, these change nothing.
 """
 
+_TAKEN = {"covered": "covered", "denied": "not allowed", "denied_today": "not allowed today", "unfit": "unfit"}
+"""What comes of a decision, with the words for it."""
+
 Write = Annotated[Path | None, typer.Option("--write", metavar="FILE", help="Write the permits to a new file instead of printing them.")]
 
 
@@ -59,7 +62,7 @@ class Observed:
             hidden = decision.record.body["authz"].get(REDACTED, ())
             self.usage[decision.agent, decision.action].add(decision.authz["ctx"], n=decision.record.n, t=decision.record.t, hidden=hidden)
         else:
-            self.taken["not allowed" if then != "allow" else "not allowed today"] += 1
+            self.taken["denied" if then != "allow" else "denied_today"] += 1
 
 
 def suggest_permits(folder: Folder = Path(), *, agent: OfAgent = "", since: Since = "", write: Write = None, as_json: AsJson = False) -> None:
@@ -88,7 +91,7 @@ def suggest_permits(folder: Folder = Path(), *, agent: OfAgent = "", since: Sinc
     if write is not None and suggestions:
         write.write_text(text, encoding="utf-8")
     if as_json:
-        print_json(_json(suggestions, unused, observed, text))
+        print_json(_json(suggestions, unused, observed, text, write))
     else:
         _print(text if suggestions else "", write, unused, observed)
 
@@ -131,7 +134,7 @@ def _print(text: str, write: Path | None, unused: list[Policy], observed: Observ
         print(text)
     elif text:
         print(f"Wrote {shown_path(str(write))}; `portreeve policy check` reads it once it stands below the policies folder")
-    counts = ", ".join(f"{count:,} {name}" for name, count in observed.taken.items() if count) or "no decisions"
+    counts = ", ".join(f"{observed.taken[kind]:,} {told}" for kind, told in _TAKEN.items() if observed.taken[kind]) or "no decisions"
     said = sys.stderr  # standard output is Cedar, to be redirected
     print(f"{'' if text else 'nothing to suggest; '}decisions: {counts}", file=said)
     if unused and observed.taken.total():
@@ -140,23 +143,28 @@ def _print(text: str, write: Path | None, unused: list[Policy], observed: Observ
             print(f"  {printable(policy.id)}  {shown_path(policy.piece.file)}:{policy.piece.line}", file=said)
 
 
-def _json(suggestions: list[Suggestion], unused: list[Policy], observed: Observed, text: str) -> Mapping[str, Json]:
+def _json(suggestions: list[Suggestion], unused: list[Policy], observed: Observed, text: str, write: Path | None) -> Mapping[str, Json]:
     permits = [
         {
             "id": found.id,
             "agent": found.agent,
             "tool": found.tool,
-            "actions": found.actions,
+            "operations": found.actions,
             "conditions": found.conditions,
             "unbounded": found.unbounded,
-            "calls": found.calls,
+            "count": found.calls,
             "newest": found.newest,
         }
         for found in suggestions
     ]
     return {
+        "ok": True,
         "suggestions": permits,
-        "unused": [{"id": policy.id, "file": policy.piece.file, "line": policy.piece.line} for policy in unused],
-        "decisions": dict(observed.taken),
+        "unused": [
+            {"id": policy.id, "effect": policy.effect, "shadow": policy.shadow, "file": policy.piece.file, "line": policy.piece.line}
+            for policy in unused
+        ],
+        "decisions": {kind: observed.taken[kind] for kind in _TAKEN},
         "text": text if suggestions else "",
+        "written": [str(write)] if write is not None and suggestions else [],
     }

@@ -68,7 +68,7 @@ def who_can(operation: Words = "", *, folder: Folder = Path(), agent: OfAgent = 
                 cells.append(_any_call(bundle, name, action) if given is None else _one_call(deployment, bundle, (name, action), given))
                 show(len(cells))
     if as_json:
-        print_json({"agents": names, "operations": actions, "answers": [_json(cell) for cell in cells]})
+        print_json({"ok": True, "agents": names, "operations": actions, "answers": [_json(cell) for cell in cells]})
     else:
         _print(cells, names, actions)
 
@@ -139,7 +139,10 @@ def _line(one: Remaining) -> str:
 
 
 def _json(cell: Cell) -> dict[str, object]:
-    conditions = [{"policy": one.policy, **one.json} for one in cell.conditions]
+    conditions = [
+        {"policy": one.policy, "effect": one.effect, "says": one.says, "conditions": one.conditions, "approval": one.approval}
+        for one in cell.conditions
+    ]
     return {
         "agent": cell.agent,
         "operation": cell.operation,

@@ -37,7 +37,7 @@ def test_what_changed_and_what_comes_of_it_is_shown_with_the_smallest_call(deplo
 
 
 def test_the_call_can_be_explained(deployment):
-    [turned] = json.loads(run("diff", deployment / "old", "-C", deployment, "--json").stdout)["decisions"]
+    [turned] = json.loads(run("diff", deployment / "old", "-C", deployment, "--json").stdout)["flips"]
     (deployment / "call.json").write_text(json.dumps(turned["call"]))
     assert "ALLOWED" in run("explain", "--call", deployment / "call.json", "-C", deployment).stdout
 
@@ -55,7 +55,7 @@ def test_the_same_policies_are_certainly_the_same(deployment):
     assert "No policy says anything else." in done.stdout
     assert "bounded" not in done.stdout
     found = json.loads(run("diff", deployment / "policies", "-C", deployment, "--json").stdout)
-    assert (found["decisions"], found["searched"]["complete"]) == ([], True)
+    assert (found["flips"], found["searched"]["complete"]) == ([], True)
 
 
 def test_a_revision_of_git_is_compared_with(deployment):
@@ -71,7 +71,7 @@ def test_a_revision_of_git_is_compared_with(deployment):
     cases.write_text(cases.read_text().replace("auditors-read-only", "auditors-only-read"))
     found = json.loads(run("diff", "--rev", "HEAD", "-C", deployment, "--json").stdout)
     assert {(p["kind"], p["id"]) for p in found["policies"]} == {("removed", "auditors-read-only"), ("added", "auditors-only-read")}
-    assert (found["decisions"], found["searched"]["complete"]) == ([], True)
+    assert (found["flips"], found["searched"]["complete"]) == ([], True)
     for wrong, why in (("nowhere", "git cannot give"), ("--output=x", "--output=x is no revision")):  # no option of git's is passed on
         with pytest.raises(Problem, match=why) as caught:
             run("diff", f"--rev={wrong}", "-C", deployment)

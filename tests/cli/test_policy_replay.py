@@ -48,7 +48,7 @@ def replayed(deployment, *words):
 def test_the_same_policies_change_nothing(deployment):
     code, found = replayed(deployment)
     assert code == 0
-    assert (found["decisions"], found["same"], found["stopped"], found["flips"]) == (7, 6, 1, [])
+    assert (found["decisions"], found["flips"]) == ({"same": 6, "changed": 0, "stopped": 1, "unfit": 0}, [])
 
 
 def test_flips_both_ways_are_grouped_by_policy_agent_and_tool_with_the_newest_number(deployment):
@@ -57,8 +57,8 @@ def test_flips_both_ways_are_grouped_by_policy_agent_and_tool_with_the_newest_nu
     edit(deployment, "50-interns.cedar", ('Action::"tickets/get_ticket"]', 'Action::"tickets/get_ticket", Action::"tickets/export"]'))
     code, found = replayed(deployment)
     assert code == 1
-    assert (found["widening"], found["narrowing"], found["other"]) == (2, 2, 0)
-    shown = [(f["from"], f["to"], f["policies"], f["agent"], f["tool"], f["count"], f["example"]) for f in found["flips"]]
+    assert found["directions"] == {"widening": 2, "narrowing": 2, "other": 0}
+    shown = [(f["before"], f["after"], f["policies"], f["agent"], f["tool"], f["count"], f["newest"]) for f in found["flips"]]
     assert shown == [
         ("deny", "allow", ["interns-read-tickets"], "intern-bot", "tickets", 1, 6),
         ("hold", "allow", ["support-deletes-with-approval"], "support-bot", "tickets", 1, 4),
@@ -80,19 +80,19 @@ def test_a_policy_that_fails_is_shown_as_an_error_of_that_policy(deployment):
     rule = f'@id("bad") forbid (principal, action == Action::"tickets/export", resource) when {{ {condition} }};'
     edit(deployment, "50-interns.cedar", ("// Intern", f"{rule}\n// Intern"))
     _, found = replayed(deployment)
-    assert [(f["from"], f["to"], f["policies"], f["direction"]) for f in found["flips"]] == [
+    assert [(f["before"], f["after"], f["policies"], f["direction"]) for f in found["flips"]] == [
         ("allow", "error", ["bad"], "narrowing"),
         ("deny", "error", ["bad"], "other"),
     ]
 
 
 def test_only_some_decisions_can_be_asked_for(deployment):
-    assert replayed(deployment, "--agent", "audit-bot")[1]["decisions"] == 1
-    assert replayed(deployment, "--limit", 3)[1]["decisions"] == 3
-    assert replayed(deployment, "--limit", 300)[1]["decisions"] == 7
-    assert replayed(deployment, "--limit", 1, "--agent", "support-bot")[1]["stopped"] == 1
-    assert replayed(deployment, "--since", "1h")[1]["decisions"] == 7
-    assert replayed(deployment, "--since", "2999-01-01")[1]["decisions"] == 0
+    assert sum(replayed(deployment, "--agent", "audit-bot")[1]["decisions"].values()) == 1
+    assert sum(replayed(deployment, "--limit", 3)[1]["decisions"].values()) == 3
+    assert sum(replayed(deployment, "--limit", 300)[1]["decisions"].values()) == 7
+    assert replayed(deployment, "--limit", 1, "--agent", "support-bot")[1]["decisions"]["stopped"] == 1
+    assert sum(replayed(deployment, "--since", "1h")[1]["decisions"].values()) == 7
+    assert sum(replayed(deployment, "--since", "2999-01-01")[1]["decisions"].values()) == 0
     assert run("replay", "-C", deployment, "--candidate", deployment / "next", "--since", "yesterday").exit_code == 2
 
 
@@ -108,8 +108,8 @@ def test_calls_that_todays_contract_does_not_take_are_unfit_and_a_log_of_nothing
                     path.read_text().replace("tickets/export", "tickets/export_all").replace('"operation": "export"', '"operation": "export_all"')
                 )
     code, found = replayed(deployment)
-    assert (code, found["unfit"], found["same"]) == (0, 2, 4)
-    assert found["unfit_because"] == [{"why": "there is no operation tickets/export", "count": 2, "example": 6}]
+    assert (code, found["decisions"]["unfit"], found["decisions"]["same"]) == (0, 2, 4)
+    assert found["unfit_because"] == [{"why": "there is no operation tickets/export", "count": 2, "newest": 6}]
     assert replayed(deployment, "--agent", "audit-bot")[0] == 3
     assert "2 unfit" in run("replay", "-C", deployment, "--candidate", deployment / "next").stdout
 

@@ -46,15 +46,15 @@ async def test_each_shadow_policy_is_told_with_what_it_would_have_turned_and_of_
     (deployment / "policies/70-try.cedar").write_text(RULES)
     await write_log(deployment, CALLS)
     found = {s["policy"]: s for s in shadows(deployment)}
-    assert {name: (s["decisions"], s["turned"]) for name, s in found.items()} == {
+    assert {name: (s["watched"], s["changed"]) for name, s in found.items()} == {
         "try-forbid": (5, 2),
         "try-permit": (5, 1),
         "try-held": (5, 1),
         "try-nothing": (5, 0),
     }
-    (way,) = found["try-forbid"]["ways"]
-    assert (way["from"], way["to"], way["agents"], way["tools"], way["newest"]) == ("allow", "deny", {"audit-bot": 2}, {"tickets": 2}, 2)
-    assert [(w["from"], w["to"]) for name in ("try-permit", "try-held") for w in found[name]["ways"]] == [("deny", "allow"), ("deny", "hold")]
+    (way,) = found["try-forbid"]["flips"]
+    assert (way["before"], way["after"], way["agents"], way["tools"], way["newest"]) == ("allow", "deny", {"audit-bot": 2}, {"tickets": 2}, 2)
+    assert [(w["before"], w["after"]) for name in ("try-permit", "try-held") for w in found[name]["flips"]] == [("deny", "allow"), ("deny", "hold")]
     table = run("shadow", "-C", deployment).stdout
     assert "allow -> deny" in table
     assert "4 decisions would have come out otherwise" in table
@@ -63,7 +63,7 @@ async def test_each_shadow_policy_is_told_with_what_it_would_have_turned_and_of_
 async def test_only_some_decisions_can_be_asked_for(deployment):
     (deployment / "policies/70-try.cedar").write_text(RULES)
     await write_log(deployment, CALLS)
-    assert {s["policy"]: s["decisions"] for s in shadows(deployment, "--agent", "audit-bot")}["try-forbid"] == 2
+    assert {s["policy"]: s["watched"] for s in shadows(deployment, "--agent", "audit-bot")}["try-forbid"] == 2
     assert shadows(deployment, "--since", "2999-01-01") == []
     assert "nothing was in shadow" in run("shadow", "-C", deployment, "--since", "2999-01-01").stdout
 
@@ -91,14 +91,14 @@ async def test_the_candidate_is_told_with_the_policies_that_make_the_difference(
     rule = '@id("no-export") forbid (principal, action == Action::"tickets/export", resource);'
     digest = await write_candidate_log(deployment, CALLS, rule)
     (found,) = shadows(deployment)
-    assert (found["policy"], found["candidate"], found["decisions"], found["turned"]) == ("", digest, 5, 2)
-    (way,) = found["ways"]
-    assert (way["from"], way["to"], way["policies"], way["agents"], way["newest"]) == ("allow", "deny", ["no-export"], {"audit-bot": 2}, 3)
+    assert (found["policy"], found["candidate"], found["watched"], found["changed"]) == ("", digest, 5, 2)
+    (way,) = found["flips"]
+    assert (way["before"], way["after"], way["policies"], way["agents"], way["newest"]) == ("allow", "deny", ["no-export"], {"audit-bot": 2}, 3)
     assert digest[7:19] in run("shadow", "-C", deployment).stdout
-    assert shadows(deployment, "--agent", "intern-bot")[0]["turned"] == 0
+    assert shadows(deployment, "--agent", "intern-bot")[0]["changed"] == 0
 
 
 async def test_a_candidate_that_changed_nothing_is_told_too(deployment):
     await write_candidate_log(deployment, CALLS[:2], "// nothing new\n")
     (found,) = shadows(deployment)
-    assert (found["decisions"], found["turned"]) == (2, 0)
+    assert (found["watched"], found["changed"]) == (2, 0)

@@ -36,14 +36,14 @@ def suggestions(deployment, *words):
 
 async def test_only_what_was_allowed_is_suggested_with_its_bounds_and_what_was_never_used_is_listed(deployment):
     found = suggestions(deployment)
-    assert [(s["agent"], s["actions"], s["calls"]) for s in found["suggestions"]] == [
+    assert [(s["agent"], s["operations"], s["count"]) for s in found["suggestions"]] == [
         ("audit-bot", ["tickets/export"], 1),
         ("support-bot", ["tickets/create_refund"], 3),
     ]
     assert 'context.input.amount.lessThanOrEqual(decimal("31.0"))' in found["suggestions"][1]["conditions"]
     assert 'context.input.currency == "EUR"' in found["suggestions"][1]["conditions"]
     assert found["suggestions"][1]["unbounded"] == ["ticket_id"]
-    assert found["decisions"] == {"covered": 4, "not allowed": 3}
+    assert found["decisions"] == {"covered": 4, "denied": 3, "denied_today": 0, "unfit": 0}
     assert {p["id"] for p in found["unused"]} == {
         "support-reads-tickets",
         "support-writes-tickets",
@@ -73,7 +73,7 @@ async def test_what_todays_policies_deny_is_not_opened_again(deployment):
     refunds = deployment / "policies" / "30-refunds.cedar"
     refunds.write_text(refunds.read_text().replace('"50.00"', '"15.00"'))
     found = suggestions(deployment)
-    assert found["decisions"] == {"covered": 2, "not allowed": 3, "not allowed today": 2}
+    assert found["decisions"] == {"covered": 2, "denied": 3, "denied_today": 2, "unfit": 0}
     assert 'context.input.amount.lessThanOrEqual(decimal("10.0"))' in found["suggestions"][1]["conditions"]
 
 
