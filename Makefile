@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-policy bench-reload bench-kill bench-log lock clean
+.PHONY: help demo test lint bench bench-policy bench-reload bench-kill bench-log bench-refusals lock clean
 
 help:  ## Show the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench-kill: $(VENV)/.dev  ## Measure how long after a kill the last call goes an
 
 bench-log: $(VENV)/.dev  ## Measure the decision log: appends, verify, restart
 	@$(BIN)/python -m tests.benchmarks.log
+
+bench-refusals: $(VENV)/.dev  ## Measure the slowest refusal over every attack token of the tests
+	@$(BIN)/python -m tests.benchmarks.refusals
 
 lock: $(VENV)/.dev  ## Renew the lock files from pyproject.toml
 	@$(BIN)/pip install -q uv
