@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from itertools import chain, zip_longest
@@ -11,6 +12,8 @@ from typing import Any
 from gateway.config.addresses import is_refused
 
 NEXT_ADDRESS_AFTER_S = 0.25
+ADDRESSES_MAX = 3
+"""How many addresses of one name are tried one after the other by those who do not race them."""
 
 _Address = tuple[int, tuple[Any, ...]]
 
@@ -48,16 +51,21 @@ class Lookup:
             asked.exception()  # looked at, although everybody may have given up
 
 
-async def dial(host: str, port: int, lookup: Resolve = resolve) -> socket.socket:
+def anywhere(address: str) -> bool:
+    """Whether an address may be called by those who may call private ones, too."""
+    return not is_refused(address)
+
+
+async def dial(host: str, port: int, lookup: Resolve = resolve, may_call: Callable[[str], bool] = anywhere) -> socket.socket:
     """Connect by TCP. Raises OSError. The caller sets the time limit; whatever is open when it cancels is closed.
 
-    Addresses of metadata services and of nobody are refused even when a name resolves to them: a name can be pointed at them after its
-    settings were checked (DNS rebinding). We connect to the address that was looked at.
+    Each address that the name resolves to is shown to `may_call`: a name can be pointed elsewhere after its settings were checked (DNS
+    rebinding). We connect to the address that was looked at.
     """
     found = await lookup(host, port)
-    addresses: list[_Address] = [(family, address) for family, _, _, _, address in found if not is_refused(str(address[0]))]
+    addresses: list[_Address] = [(family, address) for family, _, _, _, address in found if may_call(str(address[0]))]
     if not addresses:
-        raise OSError("the name resolves to no address that may be called")
+        raise OSError(errno.EACCES, "the name resolves to no address that may be called; for a private one see allow_private")
     if len(addresses) == 1:
         return await _connect(addresses[0])
     return await _race(_interleave(addresses))

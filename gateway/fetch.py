@@ -15,12 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from gateway.config.addresses import is_refused
-from gateway.dial import Lookup, Resolve, resolve
+from gateway.dial import ADDRESSES_MAX, Lookup, Resolve, anywhere, resolve
 
 TIMEOUT_S = 3.0
-ADDRESSES_MAX = 3
-"""How many addresses of one name are tried within the time limit."""
 HOSTS_MAX = 8
 
 
@@ -96,7 +93,7 @@ class Fetcher:
         if len(self._lookups) >= HOSTS_MAX:
             self._lookups.clear()
         found = await self._lookups.setdefault(host, Lookup(self._ask))(host, port)
-        return [str(address[0]) for *_, address in found if not is_refused(str(address[0]))][:ADDRESSES_MAX]
+        return [str(address[0]) for *_, address in found if anywhere(str(address[0]))][:ADDRESSES_MAX]
 
     def _context(self) -> ssl.SSLContext:
         """TLS 1.2 or later, certificate and name verified. Made once: reading the authorities takes milliseconds."""

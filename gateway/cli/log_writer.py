@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.discretion import keep_discreet
 from gateway.cli.log_place import AsJson, Folder
 from gateway.config.load import load
 from gateway.errors import Problem
@@ -41,6 +42,7 @@ def writer(
 
     Example: portreeve log writer -C /etc/portreeve --keys /var/lib/portreeve-log/keys --allow-uid 990 --group portreeve
     """
+    keep_discreet()
     settings = load(folder)
     path = socket or settings.log.socket
     if path is None:

@@ -15,6 +15,7 @@ import uvloop
 
 from gateway.app import Gateway
 from gateway.canonical import Json
+from gateway.cli.discretion import keep_discreet
 from gateway.supervisor import EXIT_LOG_FAILED, Supervisor
 from gateway.worker import Share
 
@@ -34,6 +35,7 @@ def serve(
 
     Example: portreeve serve -C my-gateway --workers 4
     """
+    keep_discreet()
     if workers > 1:
         code = uvloop.run(_supervise(folder, workers, as_json=as_json))
     else:

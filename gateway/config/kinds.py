@@ -135,6 +135,17 @@ def host(text: str) -> str:
     return shown if port is None else f"{shown}:{port}"
 
 
+def network(text: str) -> str:
+    """A block of IP addresses in CIDR."""
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise Fault("bad_network", f"{quote(text)} is not a network", 'write it like "10.1.2.0/24", with zeros behind the prefix') from error
+    if found.prefixlen == 0:
+        raise Fault("bad_network", f"{quote(text)} is every address there is", "name the networks that the tool's name may resolve to")
+    return str(found)
+
+
 def address(text: str) -> tuple[str, int]:
     """Where to listen. Port 0 lets the system choose."""
     try:

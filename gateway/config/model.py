@@ -93,7 +93,8 @@ class ToolSettings:
 
     `token_header` is a further request header in which the agent's token is accepted. `request_headers` and `response_headers` are let
     through besides the built-in allow-list. `path_encoded_slash` and `path_semicolon` are the opt-ins for `%2F` and `;` in paths.
-    `plain_http` allows a credential to travel over http:// to a host that is not loopback (a mesh that encrypts below us).
+    `plain_http` allows a credential to travel over http:// to a host that is not loopback (a mesh that encrypts below us). `allow_private` names
+    the private networks in which a tool that is called by a name may be.
     """
 
     name: str
@@ -110,6 +111,7 @@ class ToolSettings:
     path_encoded_slash: bool = False
     path_semicolon: bool = False
     plain_http: bool = False
+    allow_private: tuple[str, ...] = ()
     transport: Literal["direct", "httpx2"] = "direct"
     connect_timeout_s: float = 2.0
     read_timeout_s: float = 15.0

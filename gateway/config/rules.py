@@ -126,6 +126,9 @@ TOOL = {
     "path_encoded_slash": Rule("Accept %2F in paths, for services with slashes in their ids."),
     "path_semicolon": Rule("Accept ; in paths."),
     "plain_http": Rule("Let a credential travel over http:// to a host that is not loopback."),
+    "allow_private": Rule(
+        "Private networks in which the tool may be when its URL has a name: 10.0.0.0/8. An address in the URL needs no leave.", text=kinds.network
+    ),
     "transport": Rule("How calls are sent: the gateway's own connections, or the httpx2 library."),
     "connect_timeout_s": Rule("Time to connect, TLS included.", 0.01, 300),
     "read_timeout_s": Rule("Time to wait for the next piece of an answer.", 0.01, 3600),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx2
 
+from gateway.config.addresses import may_call
 from gateway.config.model import ToolSettings
+from gateway.dial import ADDRESSES_MAX, Lookup, Resolve, resolve
 from gateway.forward.connection import SHORT_BYTES_MAX
 from gateway.forward.exchange import Failed, Incoming, Outgoing, Transport
 from gateway.forward.framing import HEADERS_MAX
@@ -17,17 +20,17 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
-def open_transport(tool: ToolSettings) -> Transport:
-    """The transport that the tool's settings ask for."""
-    return DirectTransport(tool) if tool.transport == "direct" else LibraryTransport(tool)
+def open_transport(tool: ToolSettings, ask: Resolve = resolve) -> Transport:
+    """The transport that the tool's settings ask for. `ask` resolves names."""
+    return DirectTransport(tool, ask) if tool.transport == "direct" else LibraryTransport(tool, ask)
 
 
 class DirectTransport(httpx2.AsyncBaseTransport):
     """HTTP/1.1 to one origin on our own connections. `send` is the hot path: bytes in, bytes out, no request, response or URL object."""
 
-    def __init__(self, tool: ToolSettings) -> None:
+    def __init__(self, tool: ToolSettings, ask: Resolve = resolve) -> None:
         self._origin = Origin.of(tool.url)
-        self.pool = Pool(tool)
+        self.pool = Pool(tool, ask)
 
     async def send(self, outgoing: Outgoing) -> Incoming:
         return await self.pool.send(outgoing)
@@ -63,9 +66,11 @@ class LibraryTransport:
     It is laxer in the head of an answer than ours (obs-fold, bare LF, floods of interim answers up to the deadline).
     """
 
-    def __init__(self, tool: ToolSettings) -> None:
+    def __init__(self, tool: ToolSettings, ask: Resolve = resolve) -> None:
         self._origin = Origin.of(tool.url)
         self._tool = tool
+        self._lookup = Lookup(ask)
+        self._may_call = may_call(self._origin.host, tool.allow_private)
         self._transport = httpx2.AsyncHTTPTransport(
             verify=tls_for(tool) if self._origin.scheme == "https" else False,
             http1=True,
@@ -82,11 +87,7 @@ class LibraryTransport:
         }
 
     async def send(self, outgoing: Outgoing) -> Incoming:
-        request = self._request(outgoing)
-        try:
-            response = await self._transport.handle_async_request(request)
-        except httpx2.TransportError as error:
-            raise _failed(error) from None
+        response = await self._first_answer(outgoing)
         fault = self._fault(response)
         stream = response.stream
         if fault or not isinstance(stream, httpx2.AsyncByteStream):
@@ -113,12 +114,29 @@ class LibraryTransport:
             return Incoming(response.status_code, headers, b"".join([chunk async for chunk in body]))
         return Incoming(response.status_code, headers, body)
 
-    def _request(self, outgoing: Outgoing) -> httpx2.Request:
+    async def _first_answer(self, outgoing: Outgoing) -> httpx2.Response:
+        """From the first address that can be connected to: the library is given addresses that were looked at, and never the name."""
+        try:
+            async with asyncio.timeout(self._tool.connect_timeout_s):
+                found = await self._lookup(self._origin.host, self._origin.port)
+        except (OSError, TimeoutError) as error:
+            raise Failed("unreachable", type(error).__name__, sent=False) from None
+        failed = Failed("unreachable", "the name resolves to no address that may be called", sent=False)
+        for address in [str(a[0]) for *_, a in found if self._may_call(str(a[0]))][:ADDRESSES_MAX]:
+            try:
+                return await self._transport.handle_async_request(self._request(outgoing, address))
+            except httpx2.ConnectError as error:
+                failed = _failed(error)
+            except httpx2.TransportError as error:
+                raise _failed(error) from None
+        raise failed
+
+    def _request(self, outgoing: Outgoing, address: str) -> httpx2.Request:
         """The request of the head's own bytes, so that the library sends what was written, not what it would have written."""
         first, *fields = outgoing.head[:-4].split(b"\r\n")
         method, target, _ = first.split(b" ")
         headers = [(name, value) for name, _, value in (field.partition(b": ") for field in fields)]
-        url = httpx2.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, raw_path=target)
+        url = httpx2.URL(scheme=self._origin.scheme, host=address, port=self._origin.port, raw_path=target)
         if url.raw_path != target:
             raise Failed("invalid", "the library would send another target", sent=False)
 
@@ -128,7 +146,9 @@ class LibraryTransport:
 
         body = outgoing.body
         content = body if body is None or isinstance(body, bytes) else _chunks(outgoing)
-        request = httpx2.Request(method.decode("ascii"), url, content=content, extensions={"timeout": self._timeouts, "trace": trace})
+        request = httpx2.Request(
+            method.decode("ascii"), url, content=content, extensions={"timeout": self._timeouts, "trace": trace, "sni_hostname": self._origin.host}
+        )
         request.headers = httpx2.Headers(headers)
         return request
 

@@ -7,8 +7,9 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gateway.config.addresses import may_call
 from gateway.config.model import ToolSettings
-from gateway.dial import Lookup, dial
+from gateway.dial import Lookup, Resolve, dial, resolve
 from gateway.forward.connection import Connection
 from gateway.forward.exchange import Failed, Incoming, Outgoing
 
@@ -53,14 +54,15 @@ def tls_for(tool: ToolSettings) -> ssl.SSLContext:
 class Pool:
     """At most `connections_max` connections. It never makes a caller wait: when all are in use, `send` raises Failed overloaded."""
 
-    def __init__(self, tool: ToolSettings) -> None:
+    def __init__(self, tool: ToolSettings, ask: Resolve = resolve) -> None:
         self._tool = tool
         self._origin = Origin.of(tool.url)
         self._tls = tls_for(tool) if self._origin.scheme == "https" else None
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._connecting = 0
-        self._lookup = Lookup()
+        self._lookup = Lookup(ask)
+        self._may_call = may_call(self._origin.host, tool.allow_private)
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -97,7 +99,7 @@ class Pool:
         self._connecting += 1
         try:
             async with asyncio.timeout(tool.connect_timeout_s):
-                sock = await dial(self._origin.host, self._origin.port, self._lookup)
+                sock = await dial(self._origin.host, self._origin.port, self._lookup, self._may_call)
                 try:
                     _, connection = await loop.create_connection(
                         lambda: Connection(tool, loop, self._over),

@@ -30,6 +30,18 @@ def test_what_is_no_address_is_refused(text):
     assert caught.value.code == "bad_address"
 
 
+@pytest.mark.parametrize(("text", "expected"), [("10.1.2.0/24", "10.1.2.0/24"), ("10.1.2.3", "10.1.2.3/32"), ("FD00::/8", "fd00::/8")])
+def test_a_network_is_a_block_of_addresses(text, expected):
+    assert kinds.network(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "10.1.2.3/24", "10.0.0.0/33", "0.0.0.0/0", "::/0", "example.com", "10.0.0.0/8 ", "*", "private"])
+def test_what_names_no_network_or_every_one_is_refused(text):
+    with pytest.raises(Fault) as caught:
+        kinds.network(text)
+    assert caught.value.code == "bad_network"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

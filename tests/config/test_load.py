@@ -154,6 +154,7 @@ FAULTS = [
     ("bad_address", "[log]", '[listen.admin]\naddress = ":9090"\n[log]', "listen.admin.address", "address", "127.0.0.1:8080"),
     ("address_clash", "[log]", '[listen.admin]\naddress = "127.0.0.1:8080"\n[log]', "listen.admin.address", "address", "127.0.0.1:9090"),
     ("address_clash", "[log]", '[listen.admin]\naddress = "0.0.0.0:8080"\n[log]', "listen.admin.address", "address", "127.0.0.1:9090"),
+    ("bad_network", "[tool.crm]", '[tool.crm]\nallow_private = ["10.1.2.3/24"]', "tool.crm.allow_private", "allow_private", "zeros behind"),
     ("bad_host", '["crm.example.com"]', '["*.example.com"]', "credential.crm-key.hosts", "hosts", "name each host"),
     ("bad_host", '["crm.example.com"]', '["https://crm.example.com"]', "credential.crm-key.hosts", "hosts", "without scheme"),
     ("bad_header", 'header = "Authorization"', 'header = "X Key"', "credential.crm-key.header", "header", "write only the name"),

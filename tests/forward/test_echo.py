@@ -61,6 +61,16 @@ def test_each_form_of_an_echo_is_covered_with_as_many_asterisks(form):
     assert not shown(covered(FORMS[form], NEEDLES))
 
 
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_both_alphabets_of_base64_are_known_wherever_the_secret_stands(encode):
+    text = "CANARY-" + "~~~???>>>" * 3
+    needles = Needles(Secret(text))
+    for before in (b"", b"u:", b"us:", b"use:"):
+        coded = encode(before + text.encode() + b"more")
+        assert re.search(rb"[+/_-]", coded[12:-8])
+        assert not re.search(rb"[+/_-]", covered(coded, needles)[12:-8]), before
+
+
 def test_an_answer_without_an_echo_is_the_same_object():
     data = b"nothing of interest"
     assert covered(data, NEEDLES) is data
