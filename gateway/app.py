@@ -38,7 +38,7 @@ from gateway.pipeline import Pipeline
 from gateway.record import Control, Log, Redactor, reach_log
 from gateway.refusals import RefusalSummary
 from gateway.state import State
-from gateway.trust import Trust, services, teller
+from gateway.trust import Clock, Trust, services, teller
 from gateway.watch import Print, changes, folders_of, print_of
 from gateway.worker import Share, ask, bound, tell
 
@@ -88,13 +88,13 @@ class Gateway:
         self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, folder: Path, *, report: Report = lambda _: None, share: Share | None = None) -> Gateway:
+    async def start(cls, folder: Path, *, report: Report = lambda _: None, share: Share | None = None, now: Clock = time.time) -> Gateway:
         """Load the deployment in `folder`, open its log and its listeners, or do one worker's share. Raises Problems; then nothing was left open."""
         settings = _settings(folder, share)
         seen = print_of(folders_of(settings))
         began = time.perf_counter()
         metrics, fatal = Metrics(), asyncio.Event()
-        trust = await asyncio.to_thread(Trust.open, settings.state, teller(metrics.tokens, report), shared=share is not None)
+        trust = await asyncio.to_thread(Trust.open, settings.state, teller(metrics.tokens, report), shared=share is not None, now=now)
         trust.services = services(trust.voucher, metrics.tokens, report)
         try:
             state = await asyncio.to_thread(load_state, settings, trust)
@@ -111,7 +111,7 @@ class Gateway:
             redactor=redactor,
             upstreams=upstreams,
             metrics=metrics,
-            gatherer=Gatherer(settings.limits, Halting(trust.ended)),
+            gatherer=Gatherer(settings.limits, Halting(trust.ended, metrics.halts.stopped)),
             summary=RefusalSummary(log, settings.limits),
         )
         trust.voucher.sign_with(lambda: (pipeline.state.keys, pipeline.state.settings.url))
@@ -123,7 +123,7 @@ class Gateway:
             in_flight=lambda: pipeline.gatherer.in_flight,
             expired=lambda: len(gateway.expired()),
         )
-        metrics.tokens.ages = trust.sources.ages
+        metrics.tokens.ages, metrics.halts.board = trust.sources.ages, trust.halts.board
         gateway._loaded(state)
         metrics.policies_reloaded("ok", at_s=time.time(), took_s=took_s)
         try:

@@ -13,6 +13,8 @@ from gateway.errors import Refusal
 from gateway.leave import Leave
 from gateway.stores.ended import Ended
 
+Told = Callable[[str], None]
+"""What hears of each call that was stopped: the code of its refusal."""
 Standing = Callable[[Identity], str]
 """Why a token that was good once would not be taken now; empty when it would."""
 
@@ -20,9 +22,10 @@ Standing = Callable[[Identity], str]
 class Halting:
     """Holds calls against the board and the revoked tokens."""
 
-    def __init__(self, ended: Ended) -> None:
+    def __init__(self, ended: Ended, told: Told = lambda _: None) -> None:
         self._board = ended.board
         self._ended = ended
+        self._told = told
         self._away: dict[Leave, tuple[Identity, str]] = {}
 
     def halted(self, identity: Identity, tool: str) -> tuple[str, ...]:
@@ -50,6 +53,7 @@ class Halting:
             against = self._against(identity, tool, standing)
             if against is not None and not leave.is_taken:
                 leave.take_back(against)
+                self._told(against.code)
                 stopped += 1
         return stopped
 

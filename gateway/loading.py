@@ -88,7 +88,7 @@ def with_keys(state: State, trust: Trust) -> State:
 
 def _identifier(settings: Settings, identities: Identities, keys: SigningKeys, trust: Trust) -> Identifier:
     entries = settings.limits.token_cache_entries_max
-    verifier = Verifier(identities, keys, issuer=settings.url, audience=audience(settings), cache_entries_max=entries, ended=trust.ended)
+    verifier = Verifier(identities, keys, audience(settings), settings.url, trust.now, cache_entries_max=entries, ended=trust.ended)
     return Identifier(verifier, Federation(identities, trust.sources, trust.now), trust.proofs, trust.now)
 
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.halt_metrics import HaltMetrics
 from gateway.token_metrics import TokenMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -219,13 +220,12 @@ class Metrics:
         self._anchor_failures = Counter(
             "portreeve_anchor_failures", "Turns with a witness or a peer that failed, by reason", ["kind", "name", "reason"], registry=self._registry
         )
-        self.tokens = TokenMetrics(self._registry)
+        self.tokens, self.halts = TokenMetrics(self._registry), HaltMetrics(self._registry)
         self._bound: dict[tuple[str, str, str, str], Callable[[], None]] = {}
         self._bound_refusals: dict[str, Callable[[], None]] = {}
         Gauge("portreeve_workers", "Worker processes that serve calls", registry=self._registry).set(1)
         Counter("portreeve_worker_restarts", "Workers that ended by themselves and were started anew", registry=self._registry)
-        self._live = _Live()
-        self._policy = _Policies()
+        self._live, self._policy = _Live(), _Policies()
         for collector in (self._live, self._policy):
             self._registry.register(collector)
         self.shadow_flipped = self._policy.flipped

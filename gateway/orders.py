@@ -1,8 +1,11 @@
-"""What a running gateway does when an operator, or another process of the same gateway, changes what may go: commands, the broken glass, reloads."""
+"""What a running gateway does when an operator, another process of the same gateway, or the time changes what may go: commands, the broken glass,
+reloads, registrations that lapse.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
 
@@ -18,6 +21,9 @@ from gateway.stores.halts import GLASS
 from gateway.trust import Trust
 from gateway.watch import Print, print_of
 
+LOOK_S = 60.0
+"""How often calls on their way are looked at when nothing happens: a clock may be set, and a call may get leave in the second in which its agent lapses."""
+
 
 class Orders:
     """Puts changes in force at once. `speaks`: of several workers one writes the records of what all of them see."""
@@ -30,11 +36,13 @@ class Orders:
         self._speaks = speaks
         self._seen = self._print()
         self._rekeying: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
         self._glass_broken = False
         self._trouble = ""
         self._writing: set[asyncio.Future[Receipt]] = set()
         trust.changed = self.changed
         self.changed()
+        self._timing = asyncio.create_task(self._keep_time())
 
     async def noticed(self, kind: str) -> None:
         """A command has changed the state and wants it recorded: it is in force here before the record is written and the command is answered."""
@@ -48,11 +56,8 @@ class Orders:
     def changed(self) -> None:
         """Stop what may not go any more, and say so."""
         board = self._trust.halts.board
-        stopped = self._pipeline.halting.sweep(self._pipeline.state.identifier.verifier.against)
-        if stopped:
-            self._report(f"stopped {stopped} calls on their way")
-        for kind, name in board.halts:
-            self._pipeline.state.credentials.revoke(kind, name)
+        self._sweep()
+        self._news.set()
         if board.trouble != self._trouble:
             self._trouble = board.trouble
             self._report(f"no call is served: {board.trouble}" if board.trouble else "the state can be read again; calls are served")
@@ -64,6 +69,29 @@ class Orders:
 
         if self._print() != self._seen and (self._rekeying is None or self._rekeying.done()):
             self._rekeying = asyncio.create_task(self._rekey())
+
+    def _sweep(self) -> None:
+        """Stop the calls that may not go any more, and end what was fetched for agents and users that are halted or may not call."""
+        verifier, credentials = self._pipeline.state.identifier.verifier, self._pipeline.state.credentials
+        stopped = self._pipeline.halting.sweep(verifier.against)
+        if stopped:
+            self._report(f"stopped {stopped} calls on their way")
+        for kind, name in self._trust.halts.board.halts:
+            credentials.revoke(kind, name)
+        for agent in credentials.holders():
+            if verifier.standing(agent):
+                credentials.revoke("agent", agent)
+
+    async def _keep_time(self) -> None:
+        """Stop what may not go any more because a registration has lapsed, in the second in which it does."""
+        while True:
+            now = self._trust.now()
+            ends_at = self._pipeline.state.identifier.identities.next_end(now)
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S if ends_at is None else min(ends_at - now, LOOK_S)):
+                    await self._news.wait()
+            self._sweep()
 
     def _print(self) -> Print:
         return print_of([self._pipeline.state.settings.keys])
@@ -85,6 +113,9 @@ class Orders:
         self._pipeline.halting.sweep(state.identifier.verifier.against)
 
     async def close(self) -> None:
+        """Stop looking at the clock; a change of keys under way ends first."""
+        self._timing.cancel()
+        await asyncio.wait([self._timing])
         if self._rekeying is not None:
             await asyncio.wait([self._rekeying])
 

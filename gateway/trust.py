@@ -51,7 +51,7 @@ class Trust:
         self._follower: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, folder: Path, told: Told, *, shared: bool = False) -> Trust:
+    def open(cls, folder: Path, told: Told, *, shared: bool = False, now: Clock = time.time) -> Trust:
         """Blocking. `shared`: other processes serve the same gateway. Raises Problems when the state cannot be read: then nobody knows what was
         revoked, and nothing may be served.
         """
@@ -60,7 +60,7 @@ class Trust:
             opened.append(Database.open(folder))
             if shared:
                 opened.append(Database.open(folder, SPENT_FILE, durable=False))
-            return cls(folder, opened[0], opened[1] if shared else None, told)
+            return cls(folder, opened[0], opened[1] if shared else None, told, now)
         except Problem as problem:
             for database in opened:
                 database.close()

@@ -57,8 +57,9 @@ def test_what_has_no_standing_in_a_new_state_is_stopped():
 
 def test_while_the_state_cannot_be_read_all_are_stopped():
     board = HaltBoard()
-    halting = Halting(Ended(board, MemoryRevocations()))
+    told: list[str] = []
+    halting = Halting(Ended(board, MemoryRevocations()), told.append)
     mine = halting.leave(BOT, "mail")
     board.trouble = "gone"
-    assert halting.sweep() == 1
-    assert mine.refusal().code == "state_unavailable"
+    assert (halting.sweep(), halting.sweep()) == (1, 0)
+    assert mine.refusal().code == "state_unavailable" and told == ["state_unavailable"]

@@ -24,7 +24,7 @@ BRANCHES_MAX = 12
 # Lower layers know nothing of higher ones. A name is a module or a package directly below gateway/.
 LAYERS: list[tuple[str, set[str]]] = [
     ("values", {"__init__", "call", "errors", "declined", "canonical", "leave", "logmode", "proof", "secret"}),
-    ("ground", {"config", "metrics", "token_metrics", "totals", "tools", "identities", "stores", "dial", "fetch", "client"}),
+    ("ground", {"config", "metrics", "token_metrics", "halt_metrics", "totals", "tools", "identities", "stores", "dial", "fetch", "client"}),
     ("steps", {"identify", "authorize", "inject", "forward", "record"}),
     (
         "pipeline",
@@ -61,7 +61,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     # fetch.py: keys and answers about tokens, never calls to tools; client/: what an agent calls the gateway with
     "httpx2": ("fetch.py", "forward/", "cli/demo/", "client/"),
     "httptools": ("forward/", "doors/"),
-    "prometheus_client": ("metrics.py", "token_metrics.py"),
+    "prometheus_client": ("metrics.py", "token_metrics.py", "halt_metrics.py"),
     "starlette": ("doors/", "app.py", "cli/demo/upstream.py"),  # the demo's upstream stands in for somebody else's service
     "uvicorn": ("cli/demo/upstream.py",),
     "tenacity": ("forward/retry.py",),

@@ -154,6 +154,10 @@ class Identities:
     digest: str
     files: tuple[str, ...] = ()
 
+    def next_end(self, now: float) -> int | None:
+        """When the next registration lapses after `now`; None when none will."""
+        return min((agent.expires_at for agent in self.agents.values() if agent.expires_at is not None and agent.expires_at > now), default=None)
+
     @property
     def own_issuer(self) -> Issuer:
         """The gateway itself; the loader makes sure that there is exactly one."""

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from gateway.identities import Agent
-from gateway.identities.model import Status
+from gateway.identities import Agent, Identities, Revoked
+from gateway.identities.model import Status, end_of
 
 
 def test_a_registration_holds_through_its_last_day_in_utc():
@@ -26,3 +26,13 @@ def test_a_registration_without_a_last_day_does_not_lapse():
 @pytest.mark.parametrize("status", ["suspended", "retired"])
 def test_an_agent_that_is_not_active_is_not_usable(status: Status):
     assert Agent("bot", "team:a", "", status).unusable_because(0) == f"is {status}"
+
+
+def test_the_next_registration_to_lapse_is_the_earliest_that_has_not():
+    days = (date(2026, 1, 31), date(2026, 1, 30), None)
+    agents = {str(day): Agent(str(day), "o", "d", "active", expires=day) for day in days}
+    found = Identities(agents, {}, Revoked(), "sha256:0")
+    assert found.next_end(0) == end_of(date(2026, 1, 30))
+    assert found.next_end(end_of(date(2026, 1, 30)) - 0.5) == end_of(date(2026, 1, 30))
+    assert found.next_end(end_of(date(2026, 1, 30))) == end_of(date(2026, 1, 31))
+    assert found.next_end(end_of(date(2026, 1, 31))) is None

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,11 +96,30 @@ def write_place(folder: Path, port: int, *, tool: str = "", limits: str = "", lo
         (folder / "identities" / "agents" / f"{name}.toml").write_text(AGENT.format(id=name, groups=groups))
 
 
-def token_of(folder: Path, agent: str = "writer", *, age_s: int = 0) -> str:
+def token_of(folder: Path, agent: str = "writer", *, age_s: float = 0) -> str:
     settings = load(folder)
     found = load_identities(settings.identities).agents[agent]
     keys = SigningKeys.open(settings.keys)
     return mint(keys, found, issuer=settings.url, audience=settings.url + "/tools", now=time.time() - age_s).reveal()
+
+
+class Clock:
+    """Stands still at `at_s`, so that a start may take its time, until `go`."""
+
+    def __init__(self, at_s: float) -> None:
+        self._at_s = at_s
+        self._since_s: float | None = None
+
+    def __call__(self) -> float:
+        return self._at_s + (0 if self._since_s is None else time.monotonic() - self._since_s)
+
+    def go(self) -> None:
+        self._since_s = time.monotonic()
+
+    @property
+    def behind_s(self) -> float:
+        """By how much it is behind the time."""
+        return time.time() - self()
 
 
 def records(folder: Path, kind: str = "") -> list[dict]:
@@ -146,12 +165,12 @@ def client_of(url: str, token: str | None) -> httpx2.AsyncClient:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Place]:
-    """Run the gateway on a written deployment for the length of the block."""
+async def running(folder: Path, now: Callable[[], float] = time.time) -> AsyncIterator[Place]:
+    """Run the gateway on a written deployment for the length of the block. `now` in seconds since the epoch."""
     said: list[str] = []
-    gateway = await Gateway.start(folder, report=said.append)
+    gateway = await Gateway.start(folder, report=said.append, now=now)
     try:
-        async with client_of(gateway.addresses["agents"], token_of(folder)) as client:
+        async with client_of(gateway.addresses["agents"], token_of(folder, age_s=time.time() - now())) as client:
             yield Place(folder, gateway, client, said)
     finally:
         await gateway.stop()

@@ -225,7 +225,8 @@ async def test_no_secret_appears_in_any_answer_log_metric_file_or_output(tmp_pat
             token = token_of(tmp_path)
             received = b"\n".join(await play(place, token))
             await place.settled("result", 25)
-            said = "\n".join(place.said).encode()
+        said = "\n".join(place.said).encode()
+    assert b"could not be ended" in said, "its service echoes what it is sent"
     used = str([(s.target, s.headers) for s in up.seen]).encode()
     assert UPSTREAM_KEY.encode() in used, "the journey must really have used the secrets"
     assert quote(QUERY_KEY, safe="").encode() in used

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import time
 from collections.abc import AsyncIterator, Callable
 
 from gateway.cli.kill import What, kill
-from tests.journeys.place import Place, client_of, records, running, token_of, write_place
+from gateway.identities.model import end_of
+from tests.journeys.place import AGENT, Clock, Place, client_of, records, running, token_of, write_place
 from tests.simulators.token_endpoint import CLIENT_SECRET, TokenEndpoint
 from tests.simulators.upstreams import Seen, answer, upstream
 
@@ -56,7 +59,9 @@ class Tool:
 
 
 @contextlib.asynccontextmanager
-async def world(folder, endpoint: TokenEndpoint, tool: Tool, *, limits: str = "") -> AsyncIterator[Place]:
+async def world(
+    folder, endpoint: TokenEndpoint, tool: Tool, *, limits: str = "", expires: str = "", now: Callable[[], float] = time.time
+) -> AsyncIterator[Place]:
     async with upstream(tool) as up, upstream(endpoint) as tokens:
         write_place(folder, up.port, limits=limits)
         with (folder / "gateway.toml").open("a") as settings:
@@ -64,7 +69,9 @@ async def world(folder, endpoint: TokenEndpoint, tool: Tool, *, limits: str = ""
         (folder / "policies" / "crm.cedar").write_text(RULES)
         (folder / "client.key").touch(0o600)
         (folder / "client.key").write_text(CLIENT_SECRET)
-        async with running(folder) as place:
+        with (folder / "identities" / "agents" / "writer.toml").open("a") as agent:
+            agent.write(expires)
+        async with running(folder, now) as place:
             yield place
 
 
@@ -200,6 +207,26 @@ async def test_what_a_reload_took_out_is_ended_when_the_gateway_ends(tmp_path):
         settings.write_text(settings.read_text().replace('client_id = "gateway"', 'client_id = "gateway"\nscopes = ["crm.read"]'))
         assert await place.gateway.reload()
     assert endpoint.revoked == ["CANARY-access-token-1"]
+
+
+async def test_the_token_of_an_agent_that_lapses_is_ended(tmp_path):
+    day = dt.date(2026, 1, 31)
+    clock = Clock(end_of(day) - 0.5)
+    endpoint = TokenEndpoint()
+    async with world(tmp_path, endpoint, Tool(), expires=f"expires = {day}\n", now=clock) as place:
+        assert (await place.client.get("/tools/crm/notes/1")).status_code == 200
+        assert endpoint.revoked == []
+        clock.go()
+        await until(lambda: endpoint.revoked == ["CANARY-access-token-1"])
+
+
+async def test_the_token_of_an_agent_that_its_file_suspends_is_ended(tmp_path):
+    endpoint = TokenEndpoint()
+    async with world(tmp_path, endpoint, Tool()) as place:
+        await place.client.get("/tools/crm/notes/1")
+        (tmp_path / "identities" / "agents" / "writer.toml").write_text(AGENT.format(id="writer", groups="[]") + 'status = "suspended"\n')
+        assert await place.gateway.reload()
+        await until(lambda: endpoint.revoked == ["CANARY-access-token-1"])
 
 
 async def until(holds: Callable[[], bool]) -> None:

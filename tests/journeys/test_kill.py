@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import os
 import signal
@@ -19,9 +20,10 @@ from gateway.cli.kill import What, halts, kill, unkill
 from gateway.config.load import load
 from gateway.identify import SigningKeys, Wish, mint
 from gateway.identities import load_identities
+from gateway.identities.model import end_of
 from gateway.stores.database import Database
 from gateway.stores.halts import HaltStore
-from tests.journeys.place import AGENT, Place, client_of, records, running, token_of, verified, write_place
+from tests.journeys.place import AGENT, Clock, Place, client_of, records, running, token_of, verified, write_place
 from tests.journeys.process import process
 from tests.simulators.upstreams import Seen, Upstream, answer, endless, flaky, stalls, upstream
 
@@ -110,7 +112,7 @@ class Load:
         tasks = [asyncio.create_task(self.call()) for _ in range(calls)]
         readers = [asyncio.create_task(self.read()) for _ in range(streams)]
         try:
-            await eventually(lambda: self.reading == streams and len(self.statuses) > 2 * calls)
+            await eventually(lambda: self.reading == streams and len(self.statuses) >= 2 * calls)
             yield
         finally:
             for task in (*tasks, *readers):
@@ -164,6 +166,49 @@ async def test_a_call_that_waits_for_its_answer_is_cut_and_nobody_else_is(tmp_pa
             results = {r["status"] for r in await place.settled("result", 2)}
             assert results == {"unknown", "cancelled"}, "what was sent may have been done"
             theirs.cancel()
+
+
+async def test_the_streams_of_an_agent_whose_registration_lapses_are_cut_in_that_second_and_nobody_elses(tmp_path: Path):
+    day = dt.date(2026, 1, 31)
+    clock = Clock(end_of(day) - 0.5)
+    async with upstream(mixed) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path, clock) as place, contextlib.AsyncExitStack() as clients:
+            loads = []
+            for name, expires in (("brief", day), ("lasting", day + dt.timedelta(days=1))):
+                text = AGENT.format(id=name, groups='["writers"]') + f"expires = {expires}\n"
+                (tmp_path / "identities" / "agents" / f"{name}.toml").write_text(text)
+            assert await place.gateway.reload(), "a registration that a reload brings lapses as well"
+            for name in ("brief", "lasting"):
+                token = token_of(tmp_path, name, age_s=clock.behind_s)
+                loads.append(Load(await clients.enter_async_context(client_of(place.gateway.addresses["agents"], token))))
+            brief, lasting = loads
+            async with brief.running(calls=0, streams=2), lasting.running(calls=0, streams=1):
+                clock.go()
+                await eventually(lambda: len(brief.closed_at) == 2)
+                assert (await brief.client.get("/tools/notes/notes/7")).status_code == 401
+                assert lasting.closed_at == [] and place.gateway.pipeline.halting.away == 1
+            assert len([r for r in await place.settled("result", 2) if r["code"] == "invalid_token"]) == 2
+            assert 'portreeve_calls_stopped_total{code="invalid_token"} 2.0' in place.gateway.pipeline.metrics.text().decode()
+            assert "stopped 2 calls on their way" in place.said
+
+
+async def test_a_stream_outlives_the_token_it_began_with(tmp_path: Path):
+    clock = Clock(1_800_000_000)
+    async with upstream(mixed) as up:
+        write_place(tmp_path, up.port)
+        async with running(tmp_path, clock) as place:
+            async with client_of(place.gateway.addresses["agents"], token_of(tmp_path, age_s=clock.behind_s + 299)) as client:
+                load = Load(client)
+                async with load.running(calls=0, streams=1):
+                    clock.go()
+                    await eventually(lambda: _is_refused(client))
+                    place.gateway._orders.changed()
+                    assert load.closed_at == [] and place.gateway.pipeline.halting.away == 1
+
+
+async def _is_refused(client: httpx2.AsyncClient) -> bool:
+    return (await client.get("/tools/notes/notes/7")).status_code == 401
 
 
 async def test_a_stream_whose_client_takes_nothing_is_cut_as_well(tmp_path: Path):
