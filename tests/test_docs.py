@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gateway import __version__
+from gateway.cli.later import Later
 from gateway.cli.main import app
 from gateway.errors import REFUSALS
 from gateway.metrics import Metrics
@@ -47,6 +48,10 @@ def commands(text: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
+def opened(command: TyperCommand | TyperGroup) -> TyperCommand | TyperGroup:
+    return command.load() if isinstance(command, Later) else command
+
+
 def fault_of(line: str) -> str | None:
     """Why a command line cannot be meant: no such command, or no such option of it. A `$(...)` around it ends it."""
     words = shlex.split(re.split(r"\)|\s#\s|\s\|\s", line)[0].replace("'", " ").replace('"', " "), comments=True)[1:]
@@ -59,7 +64,7 @@ def fault_of(line: str) -> str | None:
             words, name = [name, *words], command.default
         if name not in command.commands:
             return f"`{line}`: there is no {command.name} {name}"
-        command = command.commands[name]
+        command = opened(command.commands[name])
     if "--" in words:
         words = words[: words.index("--")]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h", "--version", "--install-completion"}
@@ -115,10 +120,11 @@ def leaves() -> dict[str, TyperCommand]:
     assert isinstance(group, TyperGroup)
     found = {}
     for name, command in group.commands.items():
-        if isinstance(command, TyperGroup):
-            found |= {f"{name} {below}": leaf for below, leaf in command.commands.items()}
+        there = opened(command)
+        if isinstance(there, TyperGroup):
+            found |= {f"{name} {below}": opened(leaf) for below, leaf in there.commands.items()}
         else:
-            found[name] = command
+            found[name] = there
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.later import Later, group
 from gateway.cli.output import plural, print_json, print_problems, print_table, problem_json
 from gateway.config.load import load
 from gateway.config.model import Settings
@@ -102,10 +103,18 @@ def _agent(identities: Identities, name: str, settings: Settings) -> Agent:
     return found
 
 
-identity = typer.Typer(name="identity", help="Look at the agents of a deployment.", no_args_is_help=True)
+COMMANDS = (
+    Later("list", "gateway.cli.identity:list_agents", "List every agent: status, owner, groups, scopes, expiry."),
+    Later("lint", "gateway.cli.identity:lint", "Check the identities folder, with lines and remedies."),
+    Later("add", "gateway.cli.identity_add:add", "Write a new agent's file; with --enrol a code for its key."),
+    Later("diff", "gateway.cli.identity_review:diff", "Say what each agent may have more or less."),
+    Later("suspend", "gateway.cli.identity_review:suspend", "Suspend an agent in its file, with the reason."),
+    Later("expire-report", "gateway.cli.identity_review:expire_report", "List registrations and keys that lapse, and whom to ask."),
+    Later("schema", "gateway.cli.identity_review:schema", "Print the JSON Schema of an agent's file, for editors."),
+)
+identity = group(COMMANDS, name="identity", help="Look at the agents of a deployment.")
 
 
-@identity.command("list")
 def list_agents(as_json: AsJson = False, folder: Folder = Path()) -> None:
     """List every agent: its status, owner, groups, scopes, the life of its tokens, and when its registration lapses."""
     identities = load_identities(load(folder).identities)
@@ -163,7 +172,6 @@ def _way(credential: Credential) -> dict[str, object]:
             return {"kind": "enrolled", "not_after": str(end) if end else None}
 
 
-@identity.command()
 def lint(
     strict: Annotated[bool, typer.Option("--strict", help="Fail on notices, too.")] = False, as_json: AsJson = False, folder: Folder = Path()
 ) -> None:

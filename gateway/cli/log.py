@@ -2,111 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from gateway.cli.later import Later, group
 
-import typer
-
-from gateway.cli.log_archive import archive, prune
-from gateway.cli.log_erase import erase
-from gateway.cli.log_export import export
-from gateway.cli.log_keys import app as keys
-from gateway.cli.log_place import (
-    KEY,
-    TAMPERED,
-    AsJson,
-    Folder,
-    KeyFile,
-    LogFolder,
-    LogFolderWithKey,
-    Number,
-    place_of,
-    reading,
-    stop,
+COMMANDS = (
+    Later("verify", "gateway.cli.log_verify:verify", "Is every record as it was written, and is none missing?"),
+    Later("replay", "gateway.cli.log_replay:replay", "Decide every recorded call again, from the log alone."),
+    Later("writer", "gateway.cli.log_writer:writer", "Write the log for workers that connect to a Unix socket."),
+    Later("prove", "gateway.cli.log_prove:prove", "Write the proof that a record is in the log, signed."),
+    Later("check-receipt", "gateway.cli.log_prove:check_receipt", "Does the log hold what an agent's receipt says?"),
+    Later("consistency", "gateway.cli.log_prove:consistency", "Does one state of the log go on from the other?"),
+    Later("erase", "gateway.cli.log_erase:erase", "Destroy the keys of a subject's sealed arguments."),
+    Later("archive", "gateway.cli.log_archive:archive", "Pack the segments that are complete (zstd)."),
+    Later("prune", "gateway.cli.log_archive:prune", "Take away the oldest segments, with a record of it."),
+    Later("recover", "gateway.cli.log_recover:recover", "Say what is wrong with a damaged log, and what is lost."),
+    Later("tail", "gateway.cli.log_tail:tail", "Print the newest records, a line each."),
+    Later("query", "gateway.cli.log_query:query", "Find calls, the newest first."),
+    Later("verifier", "gateway.cli.log_verify:verifier", "Print a verifier in one file of plain Python."),
+    Later("export", "gateway.cli.log_export:export", "Export records: OCSF, OTLP, CloudEvents, CSV, lines, tiles."),
+    Later("open", "gateway.cli.log_query:open_calls", "List allowed calls of which nobody knows what came."),
+    Later("check-proof", "gateway.cli.log_prove:check_proof_file", "Check the proof of a record, without the log."),
+    Later("show", "gateway.cli.log_show:show", "Print one record, and whether it is as it was signed."),
+    Later("explain", "gateway.cli.log_show:explain", "Tell the story of one decision."),
+    Later("checkpoint", "gateway.cli.log_show:checkpoint", "Print the newest checkpoint, a signed note."),
+    Later("index", "gateway.cli.log_query:index", "The index by which calls are found."),
+    Later("keys", "gateway.cli.log_keys:app", "The keys that sign the log."),
+    Later("witness", "gateway.cli.log_witness:app", "Witness other logs, or have this one witnessed."),
 )
-from gateway.cli.log_prove import check_proof_file, check_receipt, consistency, prove
-from gateway.cli.log_query import index, open_calls, query
-from gateway.cli.log_recover import recover
-from gateway.cli.log_replay import replay
-from gateway.cli.log_standing import standing_of
-from gateway.cli.log_tail import tail
-from gateway.cli.log_verify import verifier, verify
-from gateway.cli.log_view import decision_story
-from gateway.cli.log_witness import app as witness
-from gateway.cli.log_writer import writer
-from gateway.cli.output import print_json, printable, styled
-from gateway.errors import Problem
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, read, explain and replay the decision log.")
-
-for _command in (verify, replay, writer, prove, check_receipt, consistency, erase, archive, prune, recover):
-    app.command()(_command)
-app.command()(tail)
-app.command()(query)
-app.command()(verifier)
-app.command()(export)
-app.command("open")(open_calls)
-app.command("check-proof")(check_proof_file)
-app.add_typer(index, name="index")
-app.add_typer(keys, name="keys")
-app.add_typer(witness, name="witness")
-
-
-@app.command()
-def show(number: Number, *, folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
-    """Print one record, and whether it is as it was signed. With --json exactly as it is stored: the bytes whose hash is its leaf.
-
-    Exit codes: 0 shown, 1 it is not what was signed.
-    """
-    where = place_of(folder, log, key, needs_key=False)
-    with reading():
-        reader = where.reader()
-        record = reader.find(number)
-        standing = standing_of(where, reader, record)
-    if as_json:
-        sys.stdout.buffer.write(record.line + b"\n")
-        print(printable(str(standing)), file=sys.stderr)
-    else:
-        print_json({"n": record.n, "prev": record.prev, "t": record.t, "k": record.kind, **record.body})
-        print(styled(f"leaf {record.leaf}  {record.segment} byte {record.offset}", "dim", sys.stdout))
-        print(standing.styled())
-    raise typer.Exit(TAMPERED if standing.tampered else 0)
-
-
-@app.command()
-def explain(number: Number, *, folder: Folder = Path(), log: LogFolder = None, key: KeyFile = None, as_json: AsJson = False) -> None:
-    """Tell the story of one decision: who, what, with which arguments, which policies decided, what came of it, and whether it is as it was signed.
-
-    Exit codes: 0 told, 1 it is not what was signed.
-    """
-    where = place_of(folder, log, key, needs_key=False)
-    with reading():
-        reader = where.reader()
-        record = reader.find(number)
-        if record.kind == "result" and isinstance(record.body.get("call"), int):
-            record = reader.find(record.body["call"])
-        if record.kind != "call":
-            raise Problem("log_no_call", f"record {number} is no call but a {record.kind}", remedy=f"portreeve log show {number}")
-        story = decision_story(record, reader.decision(record), reader.outcome(record), reader.object)
-        standing = standing_of(where, reader, record)
-    if as_json:
-        print_json(story.as_json() | {"standing": standing.as_json()})
-    else:
-        story.print()
-        print(f"  {styled('standing  ', 'dim', sys.stdout)} {standing.styled()}")
-    raise typer.Exit(TAMPERED if standing.tampered else 0)
-
-
-@app.command()
-def checkpoint(folder: Folder = Path(), log: LogFolderWithKey = None, key: KeyFile = None, as_json: AsJson = False) -> None:
-    """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it."""
-    where = place_of(folder, log, key, needs_key=True)
-    with reading():
-        newest = where.reader().checkpoint(where.keys)
-    if newest is None:
-        stop(KEY, "the log has no checkpoint")
-    if as_json:
-        keys = [str(k) for k in where.keys if k.name == newest.origin]
-        print_json({"origin": newest.origin, "size": newest.size, "root": newest.root.hex(), "note": newest.note.decode(), "keys": keys})
-    else:
-        sys.stdout.buffer.write(newest.note)
+app = group(COMMANDS, help="Verify, read, explain and replay the decision log.")

@@ -10,22 +10,8 @@ from typing import Annotated
 import typer
 
 import gateway
-from gateway.cli.agent_tokens import enrol, env, headers
-from gateway.cli.check import check
-from gateway.cli.config import config
-from gateway.cli.demo.command import demo
-from gateway.cli.identity import identity
-from gateway.cli.identity_add import add
-from gateway.cli.identity_review import diff, expire_report, schema, suspend
-from gateway.cli.init import init
-from gateway.cli.keys import app as keys
-from gateway.cli.kill import halts, kill, revoke, unkill
-from gateway.cli.log import app as log
+from gateway.cli.later import Later, those
 from gateway.cli.output import print_problems
-from gateway.cli.policy import app as policy
-from gateway.cli.run import RUN_CONTEXT, run
-from gateway.cli.serve import serve
-from gateway.cli.token import app as token
 from gateway.errors import Problem, Problems, Refusal
 
 EXIT_PROBLEM = 1
@@ -44,9 +30,46 @@ Begin:
 Exit codes: 0 done, 1 a problem that is shown, 2 wrong usage. PORTREEVE_DEBUG=1 shows where an unexpected error arose.
 """
 
+_RUN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Options behind the name of the command that `run` runs belong to that command."""
+
+COMMANDS = (
+    Later("demo", "gateway.cli.demo.command:demo", "Watch real tool calls: allowed, denied, retried, recorded."),
+    Later("init", "gateway.cli.init:init", "Write a small working deployment into a folder."),
+    Later("check", "gateway.cli.check:check", "Check a whole deployment without starting it."),
+    Later("serve", "gateway.cli.serve:serve", "Run the gateway in the foreground."),
+    Later("config", "gateway.cli.config:config", "Print every setting of gateway.toml."),
+    Later("env", "gateway.cli.agent_tokens:env", "Print shell exports: a token, the URLs of gateway and tools."),
+    Later(
+        "headers",
+        "gateway.cli.agent_tokens:headers",
+        "Print request headers as JSON, for clients that ask for them.",
+    ),
+    Later(
+        "enrol",
+        "gateway.cli.agent_tokens:enrol",
+        "Make an agent's key on this machine, and register it.",
+    ),
+    Later(
+        "kill",
+        "gateway.cli.kill:kill",
+        "Stop an agent, tool, run, user or everything, at once.",
+    ),
+    Later("unkill", "gateway.cli.kill:unkill", "Lift a halt."),
+    Later("halts", "gateway.cli.kill:halts", "List what is halted: since when, why, and by whom."),
+    Later("revoke", "gateway.cli.kill:revoke", "End one token and all that was exchanged from it, for good."),
+    Later("run", "gateway.cli.run:run", "Run a command as an agent, with a token that is kept fresh.", _RUN),
+    Later("policy", "gateway.cli.policy:app", "Check, test and look at the policies of a deployment."),
+    Later("token", "gateway.cli.token:app", "Print a token for an agent, or verify one."),
+    Later("identity", "gateway.cli.identity:identity", "Look at the agents of a deployment."),
+    Later("keys", "gateway.cli.keys:app", "The keys that sign the gateway's tokens."),
+    Later("log", "gateway.cli.log:app", "Verify, read, explain and replay the decision log."),
+)
+
 app = typer.Typer(
     name="portreeve",
     help=_HELP,
+    cls=those(COMMANDS),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -65,19 +88,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     pass
-
-
-for _command in (demo, init, check, serve, config, env, headers, enrol, kill, unkill, halts, revoke):
-    app.command()(_command)
-app.command(context_settings=dict(RUN_CONTEXT))(run)
-app.add_typer(policy, name="policy")
-app.add_typer(token, name="token")
-for _of_identity in (add, diff, suspend, schema):
-    identity.command()(_of_identity)
-identity.command("expire-report")(expire_report)
-app.add_typer(identity, name="identity")
-app.add_typer(keys, name="keys")
-app.add_typer(log, name="log")
 
 
 def main() -> None:

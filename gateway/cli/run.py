@@ -25,8 +25,6 @@ RENEW_AT = 0.8
 
 EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
-RUN_CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""For the registration of `run`: options behind the command's name belong to the command."""
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 

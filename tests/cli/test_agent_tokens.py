@@ -36,7 +36,7 @@ async def portreeve(place: Place, elsewhere: Path, *words: str, **more: str) -> 
     environment |= {"PORTREEVE_URL": place.gateway.addresses["agents"], "PORTREEVE_ISSUER": URL, "PYTHONPATH": str(ROOT), **more}
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.cli.identity_app", *words, env=environment, cwd=elsewhere, stdin=pipe, stdout=pipe, stderr=pipe
+        sys.executable, "-m", "gateway", *words, env=environment, cwd=elsewhere, stdin=pipe, stdout=pipe, stderr=pipe
     )
     out, error = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None

@@ -13,11 +13,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from gateway.cli.main import app
 from gateway.errors import Problem, Problems, Refusal
 from gateway.identify import SigningKeys, Verifier
 from gateway.identities import load_identities
 from gateway.secret import Secret
-from tests.cli.identity_app import app
 from tests.journeys.token_clients import Key, claims_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from gateway import __version__
 from gateway.cli import main as module
@@ -23,20 +24,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}, cwd=ROOT)
 
 
-def names() -> set[str]:
-    commands = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands}
-    return commands | {group.name for group in app.registered_groups}
-
-
 def test_help_lists_every_command_and_how_to_begin():
     found = run("--help")
     assert found.returncode == 0
-    assert all(f"  {name} " in found.stdout for name in names())
+    assert all(f"  {name} " in found.stdout for name in get_command(app).commands)
     assert "portreeve init my-gateway" in found.stdout
-
-
-def test_every_command_says_what_it_does():
-    assert all((c.callback.__doc__ or c.help or "").strip() for c in app.registered_commands)
 
 
 def test_the_version_is_the_package_s_own():
@@ -60,9 +52,25 @@ def test_a_problem_is_shown_on_standard_error_without_a_traceback(tmp_path):
 
 
 def test_completion_is_offered():
-    found = run("--show-completion", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert "install-completion" in run("--help").stdout
-    assert found.returncode in {0, 1, 2}
+    assert "complete" in run("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("portreeve lo", {"log"}),
+        ("portreeve log ver", {"verify", "verifier"}),
+        ("portreeve log verify --pi", {"--pin"}),
+        ("portreeve policy wh", {"who-can"}),
+        ("portreeve log witness s", {"serve", "submit"}),
+    ],
+)
+def test_shells_complete_commands_and_options_that_are_not_imported_yet(words, offered):
+    script = "from gateway.cli.main import app; app(prog_name='portreeve')"
+    shell = {"_PORTREEVE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **shell})
+    assert set(found.stdout.split()) == offered
 
 
 @pytest.fixture

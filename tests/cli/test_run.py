@@ -28,7 +28,7 @@ def deployment(tmp_path: Path) -> Path:
 def start(deployment: Path, *words: str) -> subprocess.Popen[str]:
     (deployment / "tmp").mkdir(exist_ok=True)
     environment = {**os.environ, "PORTREEVE_FOLDER": str(deployment), "TMPDIR": str(deployment / "tmp"), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.cli.identity_app", "run", *words]
+    command = [sys.executable, "-m", "gateway", "run", *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, cwd=deployment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from gateway.cli.main import app
 from gateway.errors import Problem
-from tests.cli.identity_app import app
 from tests.cli.test_identity import make_deployment
 from tests.identify.foreigners import GATEWAY, URL, Foreigner
 from tests.identify.forge import ABSENT, encoded
@@ -128,7 +128,7 @@ def test_a_single_key_is_as_good_as_a_set_of_one(jwks: Path):
 
 @pytest.mark.parametrize("redirection", ["<&-", "0>/dev/null"])
 def test_a_standard_input_that_cannot_be_read_is_a_problem_and_not_a_fault_of_ours(jwks: Path, redirection: str):
-    command = f"exec '{sys.executable}' -m tests.cli.identity_app token verify --jwks '{jwks}' {redirection}"
+    command = f"exec '{sys.executable}' -m gateway token verify --jwks '{jwks}' {redirection}"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1 and "standard input" in done.stderr and "Traceback" not in done.stderr
 
