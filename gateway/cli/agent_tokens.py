@@ -15,7 +15,8 @@ from typing import Annotated, Protocol
 
 import typer
 
-from gateway.cli.identity import AgentName, Folder, ForUser, Minted, Scopes, Ttl, mint_here, wish_of
+from gateway.cli.identity import Minted, mint_here, wish_of
+from gateway.cli.options import AgentName, Folder, ForUser, Scopes, Ttl
 from gateway.cli.output import print_json
 from gateway.client.auth import GatewayAuth, client
 from gateway.client.key import AgentKey

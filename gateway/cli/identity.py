@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.later import Later, group
+from gateway.cli.options import AsJson, Folder
 from gateway.cli.output import plural, print_json, print_problems, print_table, problem_json
 from gateway.config.load import load
 from gateway.config.model import Settings
@@ -34,13 +35,6 @@ from gateway.stores.database import Database
 from gateway.stores.halts import HaltStore
 
 EXPIRES_SOON = timedelta(days=30)
-
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id: the name of its file in identities/agents.")]
-Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
-ForUser = Annotated[str | None, typer.Option("--for-user", metavar="USER", help="The user the agent acts for; its file must allow that.")]
-Ttl = Annotated[str | None, typer.Option("--ttl", metavar="5m", help="How long it lives (90s, 5m, 1h); never longer than the agent's cap.")]
-Scopes = Annotated[list[str] | None, typer.Option("--scope", help="A scope, repeatable; without it all that the agent may have.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @dataclass(frozen=True, slots=True)

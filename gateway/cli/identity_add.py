@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.identity import AgentName, AsJson, Folder
+from gateway.cli.options import AgentName, AsJson, Folder
 from gateway.cli.output import print_json
 from gateway.config.load import load
 from gateway.config.model import Settings

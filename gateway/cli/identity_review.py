@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.canonical import dumps_in_order, loads_trusted
-from gateway.cli.identity import AgentName, AsJson, Folder
 from gateway.cli.kill import Why, check_why
+from gateway.cli.options import AgentName, AsJson, Folder
 from gateway.cli.output import plural, print_json, print_table, styled
 from gateway.config.load import load
 from gateway.errors import Problem, Problems

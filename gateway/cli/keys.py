@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.identity import AsJson, Folder
 from gateway.cli.kill import Why, check_why, record_order, store_of
+from gateway.cli.options import AsJson, Folder
 from gateway.cli.output import plural, print_json, print_table, styled
 from gateway.config.load import load
 from gateway.config.model import Settings

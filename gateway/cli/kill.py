@@ -21,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.identity import AsJson, Folder
+from gateway.cli.options import AsJson, Folder
 from gateway.cli.output import print_json, print_table, printable, styled
 from gateway.config.load import load
 from gateway.config.model import Settings

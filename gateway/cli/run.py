@@ -17,7 +17,8 @@ from typing import Annotated
 import typer
 
 from gateway.cli.agent_tokens import KeyFile, Origin, Url, origin_of
-from gateway.cli.identity import Folder, ForUser, Minted, Scopes, Ttl, new_run, wish_of
+from gateway.cli.identity import Minted, new_run, wish_of
+from gateway.cli.options import Folder, ForUser, Scopes, Ttl
 from gateway.errors import Problem, Problems
 
 RENEW_AT = 0.8

@@ -13,7 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli.agent_tokens import KeyFile, Url, origin_of
-from gateway.cli.identity import AgentName, AsJson, Folder, ForUser, Scopes, Ttl, wish_of
+from gateway.cli.identity import wish_of
+from gateway.cli.options import AgentName, AsJson, Folder, ForUser, Scopes, Ttl
 from gateway.cli.output import print_json
 from gateway.cli.when import moment_us
 from gateway.errors import Problem
