@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.kinds import Fault, is_loopback, looks_secret, quote
 from gateway.config.model import CredentialSettings, Limits, Listener, LogSettings, Settings, ToolSettings
-from gateway.config.sources import SOURCES
+from gateway.config.sources import SOURCES, StsSettings
 
 SOCKET_BYTES_MAX = 100
 """sockaddr_un holds 108 on Linux and 104 elsewhere."""
@@ -60,11 +60,11 @@ def of_credential(credential: CredentialSettings, written: frozenset[str]) -> It
         yield "", Fault("missing_key", "does not say where the secret is", f'write secret = "env:NAME", or one of the tables {", ".join(SOURCES)}')
     elif len(sources) + (credential.secret is not None) > 1:
         yield sources[-1], Fault("contradiction", "is not the only place of the secret", "keep one: secret, or one table that says who hands it out")
-    used = [key for key in ("header", "query", "basic_user", "hmac") if getattr(credential, key) is not None]
+    used = credential.places
     if len(used) != 1:
         message = f"goes into {' and '.join(used)}, not one place" if used else "does not say where it goes"
         yield (
-            used[1] if used else "",
+            used[0] if used[1:] == ("sts",) else used[1] if used else "",
             Fault(
                 "credential_placement", message, 'write exactly one of header = "Authorization", query = "NAME", basic_user = "NAME", or [....hmac]'
             ),
@@ -122,6 +122,10 @@ def notices(settings: Settings) -> list[Finding]:
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         found.append(
             ("gateway.url", Fault("plain_http_gateway", "tells agents to send their tokens unencrypted", "put TLS in front and write https://"))
+        )
+    if url.scheme == "http" and any(isinstance(credential.source, StsSettings) for credential in settings.credentials.values()):
+        found.append(
+            ("gateway.url", Fault("keys_unreachable", "is where AWS fetches the gateway's keys, and it does so only by https", "write https://"))
         )
     for tool in settings.tools.values():
         parts = urlsplit(tool.url)

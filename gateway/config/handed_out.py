@@ -8,13 +8,17 @@ from urllib.parse import urlsplit
 from gateway.config.agreement import Finding
 from gateway.config.kinds import Fault, is_loopback
 from gateway.config.model import CredentialSettings, Settings
-from gateway.config.sources import MADE_USER, GithubAppSettings, LeaseSettings, OAuth2Settings, SourceSettings
+from gateway.config.session_policy import of_policy
+from gateway.config.sources import MADE_USER, GithubAppSettings, LeaseSettings, OAuth2Settings, SourceSettings, StsSettings
 
 
 def of_source(source: SourceSettings, written: frozenset[str]) -> Iterator[Finding]:
     """`written` are the keys of its table."""
     if isinstance(source, OAuth2Settings):
         yield from _of_oauth2(source, written)
+    elif isinstance(source, StsSettings):
+        yield from encrypted("endpoint", source.url)
+        yield from of_policy(source.policy)
     elif isinstance(source, GithubAppSettings):
         yield from encrypted("api", source.api)
         if not source.permissions:

@@ -243,7 +243,7 @@ def secret_reference(text: str) -> str:
     if colon and scheme == "vault" and _IN_VAULT.fullmatch(rest) and not _hides_secret(rest.replace("#", "/")):
         return text
     if colon and scheme in {"vault", "oauth2", "sts"}:
-        remedy = "write vault:MOUNT/PATH#FIELD" if scheme == "vault" else 'use secret = "env:NAME" or secret = "file:PATH"'
+        remedy = "write vault:MOUNT/PATH#FIELD" if scheme == "vault" else f"write the table [credential.NAME.{scheme}] in its place"
         raise Fault("unknown_scheme", f"{scheme}: is not a source of secrets that this version knows, or not a whole one", remedy)
     raise Fault("inline_secret", "is not a reference, so it may be the secret itself (not shown)", _BY_REFERENCE)
 

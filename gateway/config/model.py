@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gateway.config.sources import HmacSettings, SourceSettings, VaultSettings
+from gateway.config.sources import SIGV4_FIELDS, HmacSettings, SourceSettings, StsSettings, VaultSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class CredentialSettings:
     """An upstream credential by reference: `secret` is `env:NAME`, `file:PATH` or `vault:MOUNT/PATH#FIELD`, never a value; or a `source` hands it out.
 
     It goes into exactly one place: `header` (with `format`, where `{secret}` is replaced), `query` (a parameter name) or `basic_user`
-    (HTTP Basic with the secret as password); or it goes nowhere, and `hmac` says how requests are signed with it. `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
+    (HTTP Basic with the secret as password); or it goes nowhere, and `hmac` says how requests are signed with it, or its source does (`sts`). `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
     """
 
     name: str
@@ -159,9 +159,16 @@ class CredentialSettings:
     line: int = field(default=0, compare=False)
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """The keys that say where it goes, or how requests are signed with it. A right one has one."""
+        named = [key for key in ("header", "query", "basic_user", "hmac") if getattr(self, key) is not None]
+        return (*named, "sts") if isinstance(self.source, StsSettings) else tuple(named)
+
+    @property
     def written(self) -> frozenset[str]:
         """The request headers, in lower case, that only the gateway writes."""
-        return frozenset(name.lower() for name in (self.header, *(self.hmac.headers if self.hmac else ())) if name)
+        own = frozenset(name.lower() for name in (self.header, *(self.hmac.headers if self.hmac else ())) if name)
+        return own | SIGV4_FIELDS if isinstance(self.source, StsSettings) else own
 
 
 @dataclass(frozen=True, slots=True)

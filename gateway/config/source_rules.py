@@ -11,6 +11,8 @@ from gateway.config.rule import Rule
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,256}")  # RFC 6749 section 3.3
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){0,9}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}|\{[A-Za-z_][A-Za-z0-9_.-]{0,63}\}")
+_ROLE = re.compile(r"arn:aws[a-z-]{0,16}:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}")
+_OF_AWS = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PLAIN = re.compile(r"[!#-\[\]-~]{1,512}")
 
 
@@ -46,6 +48,20 @@ def vault_path(text: str) -> str:
     """A path below `/v1/` of a vault, as in `rabbitmq/creds/reader`."""
     if not _PATH.fullmatch(text):
         raise Fault("bad_path", f"{kinds.quote(text)} is not a path in a vault", 'write it as "MOUNT/creds/ROLE", without /v1/')
+    return text
+
+
+def role_arn(text: str) -> str:
+    """A role of AWS."""
+    if not _ROLE.fullmatch(text):
+        raise Fault("bad_name", f"{kinds.quote(text)} is not the ARN of a role", 'write it as AWS shows it: "arn:aws:iam::123456789012:role/NAME"')
+    return text
+
+
+def of_aws(text: str) -> str:
+    """A region, or the name by which a service is signed for."""
+    if not _OF_AWS.fullmatch(text):
+        raise Fault("bad_name", f"{kinds.quote(text)} is not a name of AWS", 'write it as in an endpoint: region = "eu-central-1", service = "s3"')
     return text
 
 
@@ -93,6 +109,19 @@ GITHUB_APP = {
         "The most that a token may do, by kind; for an operation that only reads, each is asked for as read.", choices=("read", "write", "admin")
     ),
     "api": Rule("Base URL of the API.", text=kinds.tool_url),
+    "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),
+    "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
+}
+STS = {
+    "role_arn": Rule("The role that is assumed.", text=role_arn),
+    "region": Rule("The region of the service, and of the STS that is asked.", text=of_aws),
+    "service": Rule("The service that requests are signed for: s3, execute-api, lambda, bedrock.", text=of_aws),
+    "policy": Rule(
+        "Session policy (IAM's JSON as a table): a session may do what the role may and this allows. {args.NAME} in a Resource or a condition of equality is an argument "
+        "of the call, {args.NAME:path} one with slashes; a statement whose argument a call does not have is left out."
+    ),
+    "audience": Rule("Audience of the gateway's statement, as IAM has it at the identity provider.", text=plain),
+    "endpoint": Rule("Base URL of the STS, where it is not the region's own: an endpoint of a VPC.", text=kinds.tool_url),
     "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),
     "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
 }

@@ -59,6 +59,33 @@ class GithubAppSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StsSettings:
+    """`[credential.NAME.sts]`: requests signed (Signature Version 4) with a session of a role of AWS, which AWS gives for what the gateway says of the agent.
+
+    What a session may do is what the role may and `policy` allows: a template of a session policy, where `{args.NAME}` stands for an argument of the call.
+    """
+
+    role_arn: str
+    region: str
+    service: str
+    policy: Mapping[str, object]
+    audience: str = "sts.amazonaws.com"
+    endpoint: str | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 3.0
+
+    @property
+    def is_store(self) -> bool:
+        """Whether requests are signed for by the rules of S3, which are its own for paths and for bodies that stream."""
+        return self.service in STORES
+
+    @property
+    def url(self) -> str:
+        """Where sessions are asked for: in the service's own region, which keeps the way short and other regions' troubles away."""
+        return f"{self.endpoint or f'https://sts.{self.region}.amazonaws.com' + ('.cn' if self.region.startswith('cn-') else '')}/"
+
+
+@dataclass(frozen=True, slots=True)
 class VaultSettings:
     """`[vault]`: the OpenBao or Vault of the deployment. The gateway logs in by the JWT method, with a statement that it signs itself."""
 
@@ -89,8 +116,11 @@ class HmacSettings:
     uncovered: tuple[str, ...] = ()
 
 
+STORES = frozenset({"s3", "s3-object-lambda", "s3-outposts"})
+SIGV4_FIELDS = frozenset({"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"})
+"""What a signature of AWS sets."""
 MADE_USER = "{user}"
 """As `basic_user`: the name that was made together with the secret."""
-SourceSettings = OAuth2Settings | LeaseSettings | GithubAppSettings
-SOURCES: dict[str, type[SourceSettings]] = {"oauth2": OAuth2Settings, "vault": LeaseSettings, "github_app": GithubAppSettings}
+SourceSettings = OAuth2Settings | LeaseSettings | GithubAppSettings | StsSettings
+SOURCES: dict[str, type[SourceSettings]] = {"oauth2": OAuth2Settings, "vault": LeaseSettings, "github_app": GithubAppSettings, "sts": StsSettings}
 """By the name of the table."""

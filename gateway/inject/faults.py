@@ -17,9 +17,9 @@ def problem_of(credential: CredentialSettings, code: str, message: str, remedy: 
 def faults_of(credential: CredentialSettings) -> list[Problem]:
     """What is wrong with a credential's settings by themselves."""
     found = []
-    places = [p for p in (credential.header, credential.query, credential.basic_user, credential.hmac) if p is not None]
+    places = credential.places
     if len(places) != 1:
-        remedy = "give exactly one of header, query, basic_user and hmac"
+        remedy = "give exactly one of header, query, basic_user, hmac and sts"
         found.append(problem_of(credential, "credential_place", f"{len(places)} places for one credential", remedy, "header"))
     for name in sorted(credential.written):
         if not fields.is_field_name(name) or name in fields.HOP_BY_HOP | {"host", "content-length", "content-type", "accept-encoding"}:

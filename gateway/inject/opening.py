@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.canonical import Json
 from gateway.config.model import CredentialSettings
-from gateway.config.sources import GithubAppSettings, LeaseSettings
+from gateway.config.sources import GithubAppSettings, LeaseSettings, StsSettings
 from gateway.errors import Refusal
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
@@ -20,7 +20,9 @@ from gateway.inject.kept import GivenBack, Told
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.signing import RequestSigner
 from gateway.inject.signing_hmac import HmacSigner
+from gateway.inject.sigv4 import SigV4Signer
 from gateway.inject.source import CredentialSource
+from gateway.inject.sts import StsSource
 from gateway.inject.vault import Vault
 from gateway.inject.vault_kv import VaultSource
 from gateway.inject.vault_lease import LeaseSource
@@ -54,6 +56,8 @@ def open_source(credential: CredentialSettings, folder: Path, services: Services
         return LeaseSource(settings, vault) if vault is not None else None
     if isinstance(settings, GithubAppSettings):
         return GithubAppSource(settings, ClientKey(settings.private_key), Fetcher(settings.ca_file, timeout_s=settings.timeout_s))
+    if isinstance(settings, StsSettings):
+        return StsSource(settings, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
     secret = open_reference(settings.client_secret, folder, vault) if settings.client_secret else None
     key = ClientKey(settings.client_key) if settings.client_key else None
     return OAuth2Source(settings, secret or key, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
@@ -61,6 +65,8 @@ def open_source(credential: CredentialSettings, folder: Path, services: Services
 
 def open_signer(credential: CredentialSettings) -> RequestSigner | None:
     """What signs requests with a credential; None for one that goes along itself."""
+    if isinstance(credential.source, StsSettings):
+        return SigV4Signer(credential.source)
     return HmacSigner(credential.hmac) if credential.hmac is not None else None
 
 

@@ -31,9 +31,10 @@ class RequestSigner(Protocol):
     """Signs requests with one credential.
 
     `fields` are the header fields it may set, in lower case; no agent's field of such a name goes up. `sign` MUST give only those, MUST raise
-    Unreadable for a request that it cannot cover (a streamed body, where the scheme signs bodies) or a secret that is no key, and MUST NOT put any
-    part of a secret into an error or a field. `now_s` is in seconds since the epoch. `check` raises Unreadable for a secret that is no key. What was
-    signed is sent again as it is when an attempt is repeated: a signature must be good for as long as one call may take.
+    Unreadable for a request that it cannot cover (a streamed body, where the scheme signs bodies) or a secret that is no key, and Refusal for one with
+    two readings that the agent could have written with one; it MUST NOT put any part of a secret into an error, nor of the key into a field. `now_s` is
+    in seconds since the epoch. `check` raises Unreadable for a secret that is no key. What was signed is sent again as it is when an attempt is
+    repeated: a signature must be good for as long as one call may take.
     """
 
     fields: frozenset[str]

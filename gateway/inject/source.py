@@ -48,7 +48,7 @@ class Fetched:
     """A secret as it was handed out. `life_s` is how long it is good for from now; None for one that is looked at anew each time.
 
     `version` tells the log which one it was, where the source counts them. `lease` is what gives it back, empty where nothing does. `user` is the name
-    that belongs to it, where the source makes that, too.
+    that belongs to it, where the source makes that, too. `key` belongs to it where requests are signed: it is never sent, so no answer can echo it.
     """
 
     secret: Secret
@@ -56,6 +56,7 @@ class Fetched:
     version: str = ""
     lease: str = field(default="", repr=False)
     user: Secret | None = None
+    key: Secret | None = None
 
 
 class CredentialSource(Protocol):

@@ -13,6 +13,7 @@ from gateway.tools.document import read_document
 from gateway.tools.findings import Findings
 from gateway.tools.inline import inline_document
 from gateway.tools.logged import undeclared_rules
+from gateway.tools.narrowing import unnarrowable
 from gateway.tools.openapi import OperationReader
 from gateway.tools.plan import EFFECTS
 from gateway.tools.signable import unsignable, unsigned_bodies
@@ -67,7 +68,7 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
     if tool.contract is None and not tool.operations:
         if tool.effects:
             raise _problem(tool, "contract_effect", "effects", "effects need a contract", "name a contract, or remove them")
-        return Tool(tool, notes=tuple(unsignable(tool, credential, {})))
+        return Tool(tool, notes=(*unsignable(tool, credential, {}), *unnarrowable(tool, credential, {})))
     if tool.contract is not None and tool.operations:
         raise _problem(tool, "contract_operation", "contract", "a contract file and inline operations exclude each other", "keep one of the two")
     document = inline_document(tool) if tool.contract is None else read_document(settings.folder / tool.contract)
@@ -92,7 +93,7 @@ def _load(tool: ToolSettings, settings: Settings) -> Tool:
         Blob.of(dumps(document.value)),
         reader.plans,
         reader.routes,
-        (*findings.notes, *unsignable(tool, credential, reader.plans)),
+        (*findings.notes, *unsignable(tool, credential, reader.plans), *unnarrowable(tool, credential, reader.plans)),
         undeclared_rules(plan.operation for plan in reader.plans.values()),
     )
 

@@ -44,6 +44,14 @@ def test_tokens_over_plain_http_are_noticed(tmp_path):
     assert [(key, fault.code) for key, fault in found] == [("gateway.url", "plain_http_gateway")]
 
 
+def test_keys_that_aws_could_not_fetch_are_noticed(tmp_path):
+    role = 'role_arn = "arn:aws:iam::123456789012:role/r"\nregion = "eu-central-1"\nservice = "s3"\n'
+    allows = '{ Version = "2012-10-17", Statement = { Effect = "Allow", Action = "s3:GetObject", Resource = "*" } }'
+    text = GOOD + f'[credential.aws]\nhosts = ["s3.eu-central-1.amazonaws.com"]\n[credential.aws.sts]\n{role}policy = {allows}\n'
+    assert [(key, fault.code) for key, fault in notices(load(write(tmp_path, text)))] == [("gateway.url", "keys_unreachable")]
+    assert notices(load(write(tmp_path, text.replace("http://127.0.0.1:8080", "https://gateway.example.com")))) == []
+
+
 def test_calls_over_plain_http_are_noticed(tmp_path):
     found = notices(load(write(tmp_path, GOOD + '[tool.b]\nurl = "http://b.example.com"\n')))
     assert [(key, fault.code) for key, fault in found] == [("tool.b.url", "plain_http_tool")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import load
-from gateway.config.sources import GithubAppSettings, LeaseSettings, OAuth2Settings, VaultSettings
+from gateway.config.sources import GithubAppSettings, LeaseSettings, OAuth2Settings, StsSettings, VaultSettings
 from gateway.errors import Problems
 from tests.config.deployments import GOOD, line_of, write
 
@@ -145,3 +145,61 @@ def test_a_github_app_that_could_not_work_is_told_by_key_and_line(tmp_path, code
         load.load(write(tmp_path, GOOD + GITHUB.replace(old, new)))
     assert [(p.code, p.key) for p in caught.value.problems] == [(code, f"credential.issues.github_app.{key}")]
     assert caught.value.problems[0].remedy
+
+
+STS = """
+[credential.reports]
+hosts = ["acme-reports.s3.eu-central-1.amazonaws.com"]
+[credential.reports.sts]
+role_arn = "arn:aws:iam::123456789012:role/gateway/reports"
+region = "eu-central-1"
+service = "s3"
+[credential.reports.sts.policy]
+Version = "2012-10-17"
+[[credential.reports.sts.policy.Statement]]
+Effect = "Allow"
+Action = "s3:GetObject"
+Resource = "arn:aws:s3:::acme-reports/{args.key:path}"
+"""
+
+
+def test_a_credential_may_be_a_session_of_a_role_of_aws(tmp_path):
+    source = load.load(write(tmp_path, GOOD + STS)).credentials["reports"].source
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::acme-reports/{args.key:path}"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    assert source == StsSettings("arn:aws:iam::123456789012:role/gateway/reports", "eu-central-1", "s3", policy)
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new", "key"),
+    [
+        ("bad_name", "arn:aws:iam::123456789012:role/gateway/reports", "reports", "role_arn"),
+        ("bad_name", "arn:aws:iam::123456789012:role/gateway/reports", "arn:aws:iam::123456789012:role/*", "role_arn"),
+        ("bad_name", "arn:aws:iam::123456789012:role/gateway/reports", "arn:aws:iam::123456789012:user/me", "role_arn"),
+        ("bad_name", '"eu-central-1"', '"evil.example/"', "region"),
+        ("bad_name", '"s3"', '"s3.amazonaws.com"', "service"),
+        ("bad_policy", "2012-10-17", "2008-10-17", "policy"),
+        ("missing_key", STS[STS.index("[credential.reports.sts.policy]") :], "", ""),
+        ("plain_http_credential", "region =", 'endpoint = "http://sts.example.com"\nregion =', "endpoint"),
+        ("bad_url", "region =", 'endpoint = "http://169.254.169.254"\nregion =', "endpoint"),
+        ("unknown_key", "region =", 'secret_access_key = "x"\nregion =', "secret_access_key"),
+    ],
+)
+def test_a_role_of_aws_that_could_not_work_is_told_by_key_and_line(tmp_path, code, old, new, key):
+    assert old in STS
+    with pytest.raises(Problems) as caught:
+        load.load(write(tmp_path, GOOD + STS.replace(old, new)))
+    assert [(p.code, p.key) for p in caught.value.problems] == [(code, f"credential.reports.sts.{key}".rstrip("."))]
+    assert caught.value.problems[0].remedy
+
+
+def test_a_session_signs_and_goes_nowhere_else(tmp_path):
+    for key, line in (("header", 'header = "Authorization"'), ("query", 'query = "key"'), ("basic_user", 'basic_user = "me"')):
+        with pytest.raises(Problems) as caught:
+            load.load(write(tmp_path, GOOD + STS.replace("hosts =", f"{line}\nhosts =", 1)))
+        assert [(p.code, p.key) for p in caught.value.problems] == [("credential_placement", f"credential.reports.{key}")]
+
+
+def test_a_header_of_signatures_is_the_gateways_alone(tmp_path):
+    written = load.load(write(tmp_path, GOOD + STS)).credentials["reports"].written
+    assert written == {"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"}

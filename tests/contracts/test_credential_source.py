@@ -8,10 +8,11 @@ import os
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
-from gateway.config.sources import GithubAppSettings, LeaseSettings, OAuth2Settings, VaultSettings
+from gateway.config.sources import GithubAppSettings, LeaseSettings, OAuth2Settings, StsSettings, VaultSettings
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
 from gateway.inject.environment import EnvironmentSource
@@ -19,13 +20,16 @@ from gateway.inject.file import FileSource
 from gateway.inject.github_app import GithubAppSource
 from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.source import SECRET_BYTES_MAX, CredentialSource, Unreadable
+from gateway.inject.sts import StsSource
 from gateway.inject.vault import Vault
 from gateway.inject.vault_kv import VaultSource
 from gateway.inject.vault_lease import LeaseSource
 from tests.inject.world import need, voucher, write_key
+from tests.simulators.aws import session
 from tests.simulators.token_endpoint import CLIENT, CLIENT_SECRET
 from tests.simulators.upstreams import Behaviour, Seen, answer, upstream
 
+POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
 Keep = Callable[[bytes | None], Awaitable[CredentialSource]]
 """keep(bytes) keeps them where the source hands them out, None nothing; gives the source."""
 
@@ -44,6 +48,9 @@ def handing_out(raw: bytes | None) -> Behaviour:
             told = {"data": {"data": {"token": text}, "metadata": {"version": 3}}}
         elif seen.target.startswith("/v1/"):
             told = {"lease_id": "CANARY-lease", "lease_duration": 60, "data": {"token": text}}
+        if b"AssumeRoleWithWebIdentity" in seen.body:
+            writer.write(answer(200, session(dict(parse_qsl(seen.body.decode()))["RoleSessionName"], SessionToken=text)))
+            return
         if seen.method == "DELETE":
             writer.write(answer(204, b""))
             return
@@ -52,7 +59,7 @@ def handing_out(raw: bytes | None) -> Behaviour:
     return behave
 
 
-@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange", "vault stored", "vault lease", "github app"])
+@pytest.fixture(params=["env", "file", "oauth2 basic", "oauth2 key", "oauth2 exchange", "vault stored", "vault lease", "github app", "sts"])
 async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Keep]:
     ends: list[asyncio.Event] = []
 
@@ -87,6 +94,10 @@ async def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
             write_key(tmp_path / "app", "RS256")
             app = GithubAppSettings("1", "2", tmp_path / "app", "site", {"issues": "read"}, url)
             return GithubAppSource(app, ClientKey(tmp_path / "app"), Fetcher())
+        if how == "sts":
+            return StsSource(
+                StsSettings("arn:aws:iam::123456789012:role/r", "eu-central-1", "s3", POLICY, endpoint=url), Fetcher(), voucher(tmp_path)[0]
+            )
         if how == "vault":
             vault = Vault(VaultSettings(url, "r"), "g", voucher(tmp_path)[0])
             return VaultSource("kv/a#token", vault) if client == "stored" else LeaseSource(LeaseSettings("mq/creds/r", "token"), vault)

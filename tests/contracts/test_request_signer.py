@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gateway.config.sources import HmacSettings
+from gateway.config.sources import HmacSettings, StsSettings
 from gateway.inject.signing import RequestSigner, Unsigned
 from gateway.inject.signing_hmac import HmacSigner
+from gateway.inject.sigv4 import SigV4Signer
 from gateway.inject.source import Fetched, Unreadable
 from gateway.secret import Secret
 
@@ -33,7 +34,13 @@ def _hmac() -> Case:
     return Case(HmacSigner(settings), Fetched(Secret("Q0FOQVJZLWtleQ==")), Fetched(Secret(KEY)))
 
 
-@pytest.fixture(params=[_hmac], ids=["hmac"])
+def _sigv4() -> Case:
+    right = Fetched(Secret("the-token-of-the-session"), 900.0, user=Secret("ASIAEXAMPLE"), key=Secret(KEY))
+    settings = StsSettings("arn:aws:iam::123456789012:role/r", "eu-central-1", "execute-api", {})
+    return Case(SigV4Signer(settings), right, Fetched(Secret(KEY), 900.0))
+
+
+@pytest.fixture(params=[_hmac, _sigv4], ids=["hmac", "sigv4"])
 def case(request: pytest.FixtureRequest) -> Case:
     return request.param()
 
@@ -54,7 +61,7 @@ def test_one_request_at_one_time_has_one_signature(case: Case):
 
 @pytest.mark.parametrize(
     "other",
-    [{"method": "PUT"}, {"authority": "b.example"}, {"path": "/v1/a"}, {"query": ""}, {"query": "q=1&r=/"}, {"body": b""}, {"body": b'{"n":2}'}],
+    [{"method": "PUT"}, {"authority": "b.example"}, {"path": "/v1/a"}, {"query": ""}, {"query": "q=1&r=x"}, {"body": b""}, {"body": b'{"n":2}'}],
 )
 def test_another_request_has_another_signature(case: Case, other: dict[str, object]):
     assert signed(case, replace(REQUEST, **other)) != signed(case)
@@ -73,4 +80,5 @@ def test_what_is_no_key_is_refused_and_nothing_of_it_is_shown(case: Case):
 
 
 def test_no_key_stands_in_a_field(case: Case):
-    assert case.right.secret.reveal() not in str(signed(case)) + repr(case.signer)
+    key = case.right.key or case.right.secret
+    assert key.reveal() not in str(signed(case)) + repr(case.signer)

@@ -52,3 +52,14 @@ def test_calls_that_will_be_refused_since_their_bodies_stream_are_told(tmp_path)
     (tmp_path / "files.json").write_text(UPLOAD)
     [(code, message)] = notes(tmp_path, COVERED.replace('credential = "orders"\n', 'credential = "orders"\ncontract = "files.json"\n'))
     assert code == "unsigned_body" and message.startswith("upload: the body streams")
+
+
+def test_what_streams_to_aws_is_told_but_for_s3_by_tls(tmp_path):
+    told = {}
+    for service, scheme in (("s3", "https"), ("s3", "http"), ("lambda", "https")):
+        role = f'role_arn = "arn:aws:iam::123456789012:role/r"\nregion = "eu-central-1"\nservice = "{service}"\n'
+        allows = 'policy = { Version = "2012-10-17", Statement = { Effect = "Allow", Action = "*", Resource = "*" } }\n'
+        tool = f'[tool.orders]\nurl = "{scheme}://127.0.0.1"\ncredential = "orders"\n'
+        told[service, scheme] = notes(tmp_path, f'{tool}[credential.orders]\nhosts = ["127.0.0.1"]\n[credential.orders.sts]\n{role}{allows}')
+    assert told["s3", "https"] == []
+    assert [told[where][0][0] for where in (("s3", "http"), ("lambda", "https"))] == ["unsigned_body"] * 2
