@@ -135,6 +135,8 @@ class TokenService:
             identity, claims = self._own(state, asked.form)
             if identity is None or client.agent.id not in {identity.agent, *identity.actors}:
                 return {"active": False}
+            if state.identifier.verifier.against(identity) or self.trust.halts.board.halted(identity, ""):
+                return {"active": False}
             return {"active": True, "token_type": "DPoP" if identity.bound_to else "Bearer", **claims}
 
     async def revoke(self, asked: Asked) -> None:

@@ -160,7 +160,7 @@ class Rights:
         with declining("invalid_grant"):
             raw, parsed = _parsed(form["subject_token"])
             if self._verifier.issued(parsed):
-                parent = self._verifier.prove(raw, parsed)
+                parent = self._own(raw, parsed)
             else:
                 return await self._for_user(raw, parsed, actor, auth, until)
         if parent.bound_to and not bound_to:
@@ -187,7 +187,7 @@ class Rights:
             if not self._verifier.issued(parsed):
                 client = await self._vouched(raw, parsed, attempt)
                 return client.agent, client.auth, client.expires_at + DELEGATED_S_MAX
-            identity = self._verifier.prove(raw, parsed)
+            identity = self._own(raw, parsed)
             if identity.bound_to and identity.bound_to != bound_to:
                 refuse("the actor's token is bound to a key that was not proven")
             if identity.user is not None or identity.actors:
@@ -195,6 +195,14 @@ class Rights:
             agent = self._identities.agents[identity.agent]
             attempt.client = Client(agent, "local", identity.issuer, identity.key_id, identity.token_id, identity.expires_at)
             return agent, "local", identity.expires_at
+
+    def _own(self, raw: bytes, parsed: Parsed) -> Identity:
+        """Whose token of ours it is. One from before a kill counts for nothing here, not even while what was killed is still halted."""
+        identity = self._verifier.prove(raw, parsed)
+        why = self._verifier.against(identity)
+        if why:
+            refuse(why)
+        return identity
 
     def _life(self, *ends: int) -> int:
         return max(1, min(DELEGATED_S_MAX, *(end - int(self._now()) for end in ends)))

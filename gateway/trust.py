@@ -42,7 +42,7 @@ class Trust:
         self.ended = Ended(self.halts.board, self.revocations)
         self.enrolments = Enrolments(database, now)
         self.once: Once = SqliteOnce(database, now)
-        self.proofs = Proofs(now, SqliteOnce(spent, now) if spent else MemoryOnce(now))
+        self.proofs = Proofs(now, SqliteOnce(spent, now) if spent else MemoryOnce(now), ahead=self.once)
         self.voucher = Voucher(now)
         self.services = Services(self.voucher)
         self.changed: Callable[[], None] = lambda: None

@@ -14,7 +14,6 @@ import asyncio
 import math
 from http import HTTPStatus
 from typing import Literal, Protocol
-from urllib.parse import unquote
 
 from gateway.call import Refused
 from gateway.config.model import Limits
@@ -197,7 +196,7 @@ class Connection(asyncio.Protocol):
             "scheme": "http",
             "method": head.method,
             "root_path": "",
-            "path": unquote(path) if "%" in path else path,
+            "path": path,  # not decoded, whatever ASGI says: what stands in front of us and rules by path must not be led past by `%2f`
             "raw_path": head.path,
             "query_string": head.query,
             "headers": head.fields,

@@ -36,12 +36,14 @@ _PORTS = {"http": 80, "https": 443}
 class Proofs:
     """Checks proofs and remembers those that were used. `now` in seconds since the epoch.
 
-    Proofs from before this process began are refused: nobody knows any more whether they were used.
+    Proofs from before this process began are refused: nobody knows any more whether they were used. One that is ahead of its time could be used
+    again after a restart, because by its time it would be from after it; such ones are remembered by `ahead`, which outlives the process.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time, once: Once | None = None) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, once: Once | None = None, ahead: Once | None = None) -> None:
         self._now = now
         self._once: Once = once or MemoryOnce(now)
+        self._ahead = ahead
         self._began = int(now())
         self._keys: OrderedDict[str, VerifyingKey] = OrderedDict()
 
@@ -69,8 +71,12 @@ class Proofs:
         name = claims.get("jti")
         if type(name) is not str or not _ID.fullmatch(name):
             _refuse("jti is missing or no short printable text")
-        if not await self._once.take(f"{key.thumbprint} {name}", now + 2 * AGE_S_MAX):
+        known = f"{key.thumbprint} {name}"
+        if not await self._once.take(known, now + 2 * AGE_S_MAX):
             _refuse("it was used before")
+        # at the token endpoint, where anybody may come, what a proof goes with is good once by itself
+        if token is not None and issued_at > now and self._ahead is not None and not await self._ahead.take(f"proof {known}", now + 2 * AGE_S_MAX):
+            _refuse("it was used before this gateway began")
         return key.thumbprint
 
     def _key(self, parsed: Parsed) -> VerifyingKey:

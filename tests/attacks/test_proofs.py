@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from gateway.identify.dpop import AGE_S_MAX, Proofs
 from gateway.identities.jwk import read_jwk
 from gateway.proof import Proof
 from gateway.secret import Secret
-from gateway.stores.once import MemoryOnce
+from gateway.stores.database import Database
+from gateway.stores.once import MemoryOnce, SqliteOnce
 from tests.attacks.test_tokens import json_values
 from tests.identify.forge import ABSENT, NOW, Clock, changed, encoded, segment
 
@@ -191,6 +193,18 @@ def test_a_proof_from_before_the_start_is_refused_since_nobody_knows_whether_it_
     with pytest.raises(Refusal, match="before this gateway began"):
         check(proof(iat=NOW - 1), proofs=proofs)
     assert check(proof(), proofs=proofs)
+
+
+def test_a_proof_that_is_ahead_of_its_time_is_not_good_again_after_a_restart(tmp_path: Path):
+    clock = Clock(NOW)
+    text, database = proof(iat=NOW + 50), Database.open(tmp_path)
+    check(text, proofs=Proofs(clock, ahead=SqliteOnce(database, clock)))
+    database.close()
+    clock.at = NOW + 20  # the gateway began anew: by its time the proof is from after that
+    again = Database.open(tmp_path)
+    with pytest.raises(Refusal, match="used before this gateway began"):
+        check(text, proofs=Proofs(clock, ahead=SqliteOnce(again, clock)))
+    again.close()
 
 
 def test_when_no_more_proofs_can_be_remembered_they_are_refused_and_none_is_forgotten():

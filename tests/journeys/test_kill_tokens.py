@@ -47,11 +47,19 @@ async def test_what_was_exchanged_from_a_killed_agents_token_stays_dead_and_cann
     assert (await call(own_place, delegated)).status_code == 200
     await killed(own_place, "agent", "bot")
     assert (await call(own_place, delegated)).json()["code"] == "halted"
-    while_halted = await post(own_place, "/oauth2/token", exchange(parent))
-    assert while_halted.status_code == 400
+    assert (await post(own_place, "/oauth2/token", exchange(parent))).json()["error"] == "invalid_grant", "dead already, not just halted"
     await lifted(own_place, "agent", "bot")
     assert (await call(own_place, delegated)).status_code == 401
     assert (await post(own_place, "/oauth2/token", exchange(parent))).json()["error"] == "invalid_grant"
+
+
+async def test_a_dead_token_proves_no_actor_and_is_not_called_active_while_its_agent_is_halted(own_place: Place):  # noqa: F811
+    child = (await token(own_place, {"grant_type": "client_credentials", **client(CHILD.assertion("child"))}))["access_token"]
+    form = {"grant_type": EXCHANGE, "subject_token": await bot_token(own_place), "subject_token_type": ACCESS_TOKEN}
+    form |= {"actor_token": child, "actor_token_type": ACCESS_TOKEN}
+    await killed(own_place, "agent", "child")
+    assert (await post(own_place, "/oauth2/token", form)).json()["error"] == "invalid_client"
+    assert (await post(own_place, "/oauth2/introspect", {"token": child, **client(CHILD.assertion("child"))})).json() == {"active": False}
 
 
 async def test_a_killed_child_does_not_end_its_parents_token_which_may_be_exchanged_again_later(own_place: Place):  # noqa: F811
