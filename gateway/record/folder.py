@@ -72,8 +72,9 @@ class LogFolder:
         """Make the folder for a log of this name, or see that it is one. Raises Problem when it belongs to another."""
         if not NAME.fullmatch(origin):
             raise Problem("log_origin", "not an origin", key="log.origin", remedy="1 to 255 characters without white space and plus signs")
-        for path in (self.path, self.segments, self.objects, self.torn):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.path)
+        for path in (self.segments, self.objects, self.torn):
+            path.mkdir(mode=0o700, exist_ok=True)
         for path in (self.path.parent, self.path, self.segments, self.objects):
             sync_folder(path)  # also names that a process made which was killed before it could: what is built on them lasts only as they do
         if not self.origin_file.exists():
@@ -111,6 +112,14 @@ class LogFolder:
                 remedy="stop it, or give this gateway a log folder and origin of its own",
             ) from error
         return descriptor
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, durably. Raises OSError."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from gateway.config.model import LogSettings
 from gateway.errors import Problem
-from gateway.record.folder import KEYS_FILE, LogFolder
+from gateway.record.folder import KEYS_FILE, LogFolder, make_folder
 from gateway.record.keyfile import create_once, read_private
 
 KEK_FILE = "payload.key"
@@ -101,7 +101,7 @@ class Keyring:
         if writes:
             database.chmod(0o600)
             self._db.execute("PRAGMA secure_delete = ON")
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA synchronous = EXTRA")  # FULL does not sync the folder: the journal may be back after a power cut, and undo
             self._db.execute(_TABLE)
             self._db.execute(_INDEX)
         self._version = self._data_version()
@@ -111,7 +111,7 @@ class Keyring:
         """For whoever seals and erases; makes the wrapping key on first use. Raises Problem."""
         path = keys / KEK_FILE
         try:
-            keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(keys)
             if not path.exists():
                 if database.exists():
                     raise Problem("log_key", "keys.db is there and the key that unwraps it is not", file=str(path), remedy="restore it from backup")

@@ -32,8 +32,15 @@ def _record(line: bytes, segment: str, offset: int) -> Record:
 
 
 def stated(folder: LogFolder, before: int, signed: int) -> Record | None:
-    """The signed record that says that everything before this number was pruned; None when none does. Behind `signed` anybody can write one."""
-    return next((record for record in marked(folder, "prune") if record.body.get("before") == before and record.n < signed), None)
+    """The signed record that says that everything before this number was pruned, perhaps with more that a stop has left there; None when none does.
+    Behind `signed` anybody can write one.
+    """
+    return next((record for record in marked(folder, "prune") if _up_to(record) >= before and record.n < signed), None)
+
+
+def _up_to(record: Record) -> int:
+    found = record.body.get("before")
+    return found if type(found) is int else 0
 
 
 def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None, signed: int) -> Flaw:
@@ -44,7 +51,7 @@ def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None, sign
     """
     before = tree.size
     record = stated(folder, before, signed)
-    if record is None or record.body.get("root") != tree.root().hex():
+    if record is None or (_up_to(record) == before and record.body.get("root") != tree.root().hex()):
         return Flaw(INCOMPLETE, f"records 0 to {before - 1} are missing, and no record says that they were pruned", n=0)
     try:
         kept = kept_tree(folder, before)
@@ -57,7 +64,8 @@ def of_pruned(folder: LogFolder, tree: Frontier, pinned: Checkpoint | None, sign
     if pinned is not None and kept is None:
         raise Flaw(INCOMPLETE, f"the pin is of {pinned.size} records, and those before {before} were pruned with their leaf hashes", n=0)
     how = "their leaf hashes are those that were signed" if kept is not None else "of them only the signed root is left"
-    text = f"records 0 to {before - 1} were pruned, as record {record.n} says; {how}, and the rest is as it was written"
+    more = f", and up to {_up_to(record) - 1} were to go (a stop came in between: prune again)" if _up_to(record) > before else ""
+    text = f"records 0 to {before - 1} were pruned, as record {record.n} says{more}; {how}, and the rest is as it was written"
     return Flaw(INCOMPLETE, text)
 
 

@@ -7,6 +7,7 @@ next segment begins with. Proofs of all that remains stay as they are: the tree 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gateway.errors import Problem
 from gateway.record.archiving import alone, sealed, sidecar_of
 from gateway.record.control import append_record
 from gateway.record.folder import LogFolder, sync_folder
+from gateway.record.packed import SUFFIX
 from gateway.record.sidecar import Sidecar
 
 DAY_US = 24 * 3600 * 1_000_000
@@ -74,12 +76,24 @@ def prune(settings: LogSettings, keys: Path, planned: Plan, why: str, *, force: 
     }
     with alone(folder):
         receipt = append_record(settings, keys, "prune", body)
-        paths = dict(folder.segment_list())
-        for found in planned.segments:
-            for path in (paths[found.first], folder.payload_of(found.first)):
-                path.unlink(missing_ok=True)
+        _remove(folder, [found.first for found in planned.segments])
         for path in folder.segments.glob("*.leaves") if roots_only else ():
             if int(path.stem) < planned.before:  # those of earlier prunings, too: without these they prove nothing
                 path.unlink()
         sync_folder(folder.segments)
     return receipt
+
+
+def _remove(folder: LogFolder, segments: Sequence[int]) -> None:
+    """Take segments away, the oldest first, each for good before the next: a power cut leaves a log that begins later, and never one with a hole.
+    What was sealed goes before the segment that leads to it.
+    """
+    for first in segments:
+        folder.payload_of(first).unlink(missing_ok=True)
+    if folder.payload.is_dir():
+        sync_folder(folder.payload)
+    for first in segments:
+        plain = folder.segment(first)
+        for path in (plain, plain.with_name(plain.name + SUFFIX)):  # both, where archiving was interrupted
+            path.unlink(missing_ok=True)
+        sync_folder(folder.segments)

@@ -102,7 +102,7 @@ def _scan(path: Path, first: int, origin: str, signed: Checkpoint | None) -> Sta
                     raise BrokenLine("without an end")  # noqa: TRY301
                 _take(found, line[:-1], first)
             except BrokenLine as error:
-                if _holds_whole_records(line + stream.read()):
+                if holds_whole_records(line + stream.read()):
                     raise _damage(path, f"record {max(first, found.tree.size)} is broken ({error}), and not by a crash", at) from error
                 return found
             found.end = at + len(line)
@@ -156,7 +156,7 @@ def _begin(found: Standing, members: Mapping[str, Json], first: int) -> None:
     found.tree = tree
 
 
-def _holds_whole_records(data: bytes) -> bool:
+def holds_whole_records(data: bytes) -> bool:
     """Whether a record stands whole at or behind the break. A crash leaves a part of a line at the end of the file, and nothing behind it."""
     for line in data.split(b"\n")[:-1]:
         try:

@@ -20,8 +20,9 @@ from gateway.record.folder import LogFolder, replace, sync_folder
 from gateway.record.line import LINE_BYTES_MAX, genesis
 from gateway.record.notary import notes_in
 from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
-from gateway.record.packed import SUFFIX, PackedBroken
+from gateway.record.packed import SUFFIX, PackedBroken, open_segment
 from gateway.record.reader import lines_of
+from gateway.record.recovery import holds_whole_records
 from gateway.record.tree import Frontier, leaf_hash
 
 TOLD_MAX = 100
@@ -138,10 +139,10 @@ class _Walk:
         """Walk one segment. What is wrong; empty for a torn end, which is a crash's; None when nothing is."""
         try:
             for offset, line, whole in lines_of(path):
-                if not whole and last:
-                    return ""
                 head = b'{"n":%d,"prev":"%b","t":' % (self.tree.size, self.prev.hex().encode())
                 if not whole or len(line) > LINE_BYTES_MAX or not line.startswith(head):
+                    if last and not _goes_on(path, offset):
+                        return ""
                     return f"record {self.tree.size} in {path.name} does not follow from the one before"
                 if not self._push(line, Sound(self.tree.size + 1, first, offset + len(line) + 1)):
                     return f"the first {self.tree.size} records are not the ones that were signed"
@@ -160,6 +161,13 @@ class _Walk:
                 return False
             self.confirmed = self._matched = here
         return True
+
+
+def _goes_on(path: Path, offset: int) -> bool:
+    """Whether a record stands whole from here on: what a crash has torn ends a file."""
+    with open_segment(path) as stream:
+        stream.seek(offset)
+        return holds_whole_records(stream.readall())
 
 
 def _quarantine(folder: LogFolder, keys: Sequence[NoteKey], damage: Damage, why: str, by: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace as changed
 from pathlib import Path
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 
 from gateway.errors import Problem
-from gateway.record.folder import replace, sync_folder
+from gateway.record.folder import make_folder, replace, sync_folder
 from gateway.record.keyfile import create_once, read_private
 from gateway.record.note import NoteKey, keys_text, parse_keys, signed_note
 
@@ -58,7 +59,7 @@ class NoteSigner:
         line = f"{self.key(name)}\n"
         known = path.read_text() if path.exists() else ""
         if line not in known.splitlines(keepends=True):
-            path.write_text(known + line)
+            replace(path, (known + line).encode(), durable=True)
 
     def renew(self, name: str, size: int, *, keep: bool) -> None:
         """Sign with the key in `log.key.next` from now on. The old one may sign no size beyond this, the new one none before it, and `log.vkey` says so.
@@ -73,7 +74,9 @@ class NoteSigner:
         lines = keys_text([*others, changed(known, last=size), changed(fresh, first=size)])
         replace(self._folder / PUBLIC_FILE, lines.encode(), durable=True)
         if keep:
-            (self._folder / f"{PRIVATE_FILE}.{old.id.hex()}").hardlink_to(path)
+            with contextlib.suppress(FileExistsError):  # a crash came behind it
+                (self._folder / f"{PRIVATE_FILE}.{old.id.hex()}").hardlink_to(path)
+            sync_folder(self._folder)
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             coming.replace(path)
@@ -104,7 +107,7 @@ def make_next(folder: Path, name: str) -> NoteKey:
 def private_key(path: Path) -> Ed25519PrivateKey:
     """Read the key in this file, or make it (0600). Raises Problem when others can read it or it is no Ed25519 key."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         if not path.exists():
             _create(path)
         return _read(path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SECTOR = 512
+DELETED = " (deleted)"
 
 
 @dataclass
@@ -77,6 +78,11 @@ class Folder:
     sure: dict[str, File | Folder] = field(default_factory=dict)
     since: list[tuple[tuple[str, File | Folder | None], ...]] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, path: Path) -> Folder:
+        """A folder as it is, all of it sure."""
+        return cls({each.name: cls.of(each) if each.is_dir() else File(each.read_bytes()) for each in path.iterdir() if not each.is_socket()})
+
     def now(self) -> dict[str, File | Folder]:
         return self._with(self.since)
 
@@ -92,21 +98,23 @@ class Folder:
 
     def write(self, path: Path, chance: random.Random | None) -> None:
         """Make the folder as the disk may hold it; without `chance`, as it was in memory: that is what a kill leaves."""
-        steps = self.since if chance is None or chance.randrange(3) == 0 else [step for step in self.since if chance.randrange(2)]
+        kind = chance.randrange(4) if chance else 0
+        steps = self.since if not kind else self.since[-1:] if kind == 1 else [step for step in self.since if chance and chance.randrange(2)]
         path.mkdir()
         for name, what in self._with(steps).items():
             if isinstance(what, Folder):
                 what.write(path / name, chance)
             else:
                 (path / name).write_bytes(what.whole() if chance is None else what.after_cut(chance))
+                (path / name).chmod(0o600)
 
 
-def states(trace: Path, top: Path) -> Iterator[tuple[Folder, list[str]]]:
+def states(trace: Path, top: Path, before: Folder | None = None) -> Iterator[tuple[Folder, list[str]]]:
     """After each call of the trace: the folder `top`, and the lines that the process had said until then. The same objects each time, changed.
 
-    Calls on other folders than the log's are left out.
+    `before` is what the process began with. Without it calls on other folders than the log's are left out.
     """
-    root = Folder()
+    root = before or Folder()
 
     def parent(path: Path) -> Folder:
         found: Folder | File = root
@@ -116,6 +124,7 @@ def states(trace: Path, top: Path) -> Iterator[tuple[Folder, list[str]]]:
         assert isinstance(found, Folder)
         return found
 
+    gone: dict[str, File | Folder | None] = {}  # by name, with what the kernel puts behind it: a process may still have them open
     said: list[str] = []
     for line in trace.read_text().splitlines():
         call, first, more, data = line.split("\t")
@@ -126,10 +135,10 @@ def states(trace: Path, top: Path) -> Iterator[tuple[Folder, list[str]]]:
         if path == top:
             root.sure, root.since = root.now(), []
             continue
-        if path.relative_to(top).parts[0] != "log":
+        if before is None and path.relative_to(top).parts[0] != "log":
             continue
         here = parent(path)
-        what = here.now().get(path.name)
+        what = gone.get(path.name) if path.name.endswith(DELETED) else here.now().get(path.name)
         match call:
             case "mkdir":
                 here.since.append(((path.name, Folder()),))
@@ -137,8 +146,13 @@ def states(trace: Path, top: Path) -> Iterator[tuple[Folder, list[str]]]:
                 here.since.append(((path.name, File()),))
             case "rename":
                 assert what is not None
+                gone[Path(more).name + DELETED] = here.now().get(Path(more).name)
                 here.since.append(((path.name, None), (Path(more).name, what)))
+            case "link":
+                assert isinstance(what, File)
+                here.since.append(((Path(more).name, what),))
             case "unlink":
+                gone[path.name + DELETED] = what
                 here.since.append(((path.name, None),))
             case "write" | "truncate":
                 assert isinstance(what, File)

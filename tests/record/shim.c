@@ -90,6 +90,19 @@ ssize_t write(int fd, const void *data, size_t size) {
     return put(fd, path, data, size);
 }
 
+static ssize_t put_at(int fd, const void *data, size_t size, off_t at) {
+    char path[4096], offset[32];
+    ssize_t done = syscall(SYS_pwrite64, fd, data, size, at);
+    if (done > 0 && path_of(fd, path, sizeof path)) {
+        snprintf(offset, sizeof offset, "%lld", (long long)at);
+        tell("write", path, offset, data, done);
+    }
+    return done;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return put_at(fd, data, size, at); }
+ssize_t pwrite64(int fd, const void *data, size_t size, off_t at) { return put_at(fd, data, size, at); }
+
 static int sync_it(int fd, int number) {
     char path[4096];
     if (path_of(fd, path, sizeof path)) {
@@ -133,6 +146,12 @@ int open64(const char *path, int flags, ...) {
 int rename(const char *from, const char *to) {
     int done = syscall(SYS_rename, from, to);
     if (!done && ours(from)) tell("rename", from, to, "", 0);
+    return done;
+}
+
+int link(const char *from, const char *to) {
+    int done = syscall(SYS_link, from, to);
+    if (!done && ours(from)) tell("link", from, to, "", 0);
     return done;
 }
 

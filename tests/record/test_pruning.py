@@ -55,6 +55,32 @@ async def test_what_was_pruned_is_told_and_the_rest_is_judged(log, packed, roots
     assert (record.body["before"], record.body["why"], record.body["keeps"]) == (cut, "plan 3", "root" if roots_only else "leaves")
 
 
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_pruning_that_was_stopped_is_told_and_the_next_finishes_it(log, packed):
+    second, cut = heads(log)[2:4]
+    if packed:
+        archive(LogFolder(log / "log"))
+    kept = {path.name: path.read_bytes() for path in files(log) if path.name.startswith(f"{second:020d}.jsonl")}
+    _, receipt = await pruned(log, cut)
+    for name, data in kept.items():
+        (log / "log" / "log" / name).write_bytes(data)
+    report = verified(log)
+    assert (report.exit_code, report.first_bad) == (3, None), report
+    assert f"records 0 to {second - 1} were pruned, as record {receipt.n} says, and up to {cut - 1} were to go" in report.message
+    await pruned(log, cut)
+    assert heads(log)[0] == cut
+    assert f"records 0 to {cut - 1} were pruned, as record {receipt.n} says; " in verified(log).message
+
+
+async def test_a_segment_in_both_forms_goes_in_both(log):
+    path = files(log)[0]
+    plain = path.read_bytes()
+    archive(LogFolder(log / "log"))
+    path.write_bytes(plain)  # archiving was stopped before it removed it
+    await pruned(log, heads(log)[1])
+    assert not [name for name in files(log) if name.name.startswith(f"{0:020d}.jsonl")]
+
+
 @pytest.mark.parametrize("roots_only", [False, True])
 @pytest.mark.parametrize("index_before", [False, True])
 async def test_proofs_of_what_is_left_are_the_ones_that_they_were(log, roots_only, index_before):

@@ -65,6 +65,16 @@ async def test_what_is_sound_goes_on_and_the_gap_is_told_for_ever(log, harm):
     assert not place(log).gap.exists()
 
 
+@pytest.mark.parametrize("torn", [b"\0" * 80, b'{"n":', b"garbage\nand more", b"\n\n", b"\xff\n{}\n"])
+async def test_what_a_crash_leaves_at_the_end_is_no_damage_and_a_start_puts_it_right(log, torn):
+    with files(log)[-1].open("ab") as stream:
+        stream.write(torn)
+    assert diagnose(place(log), keys(log)) is None
+    async with opened(log):
+        pass
+    assert verified(log).ok
+
+
 async def test_what_was_moved_is_all_there(log):
     whole = b"".join(path.read_bytes() for path in files(log))
     spoil(files(log)[3])
