@@ -120,6 +120,11 @@ STS = {
         "Session policy (IAM's JSON as a table): a session may do what the role may and this allows. {args.NAME} in a Resource or a condition of equality is an argument "
         "of the call, {args.NAME:path} one with slashes; a statement whose argument a call does not have is left out."
     ),
+    "target": Rule(
+        "What stands before the operation's name in x-amz-target, for services of the JSON protocol: AmazonSQS, DynamoDB_20120810. Operations are named as "
+        "AWS names them then.",
+        text=kinds.word,
+    ),
     "audience": Rule("Audience of the gateway's statement, as IAM has it at the identity provider.", text=plain),
     "endpoint": Rule("Base URL of the STS, where it is not the region's own: an endpoint of a VPC.", text=kinds.tool_url),
     "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),

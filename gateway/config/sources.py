@@ -69,6 +69,7 @@ class StsSettings:
     region: str
     service: str
     policy: Mapping[str, object]
+    target: str | None = None
     audience: str = "sts.amazonaws.com"
     endpoint: str | None = None
     ca_file: Path | None = None
@@ -117,8 +118,8 @@ class HmacSettings:
 
 
 STORES = frozenset({"s3", "s3-object-lambda", "s3-outposts"})
-SIGV4_FIELDS = frozenset({"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"})
-"""What a signature of AWS sets."""
+SIGV4_FIELDS = frozenset({"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-target"})
+"""What the gateway sets where it signs for AWS."""
 MADE_USER = "{user}"
 """As `basic_user`: the name that was made together with the secret."""
 SourceSettings = OAuth2Settings | LeaseSettings | GithubAppSettings | StsSettings

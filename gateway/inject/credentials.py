@@ -201,6 +201,7 @@ class Credentials:
             grant.query if isinstance(grant.query, str) else grant.query.reveal(),
             tuple((name, value) for name, value in grant.headers if isinstance(value, str)),
             grant.body if grant.body is not None or call.body.length != 0 else b"",
+            grant.permit.invocation.operation.name,
         )
         try:
             signature = signer.sign(unsigned, fetched, self._now())

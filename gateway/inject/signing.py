@@ -15,7 +15,7 @@ class Unsigned:
     """The request as it will go up, but for its signature.
 
     `authority` is the Host field; `path` and `query` are as on the wire, the query without its question mark. `headers` are in order, with names in
-    lower case. `body` is all of it, empty where there is none, and None where it streams: its bytes are not known before they leave.
+    lower case. `body` is all of it, empty where there is none, and None where it streams: its bytes are not known before they leave. `operation` is its name.
     """
 
     method: str
@@ -25,6 +25,7 @@ class Unsigned:
     query: str
     headers: Headers
     body: bytes | None
+    operation: str = ""
 
 
 class RequestSigner(Protocol):

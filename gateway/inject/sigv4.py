@@ -44,7 +44,9 @@ class SigV4Signer:
             raise Unreadable("it is no key of AWS", "let the table sts hand it out")
         when = datetime.fromtimestamp(int(now_s), UTC).strftime("%Y%m%dT%H%M%SZ")
         body = self._body(request)
-        added = (("x-amz-content-sha256", body), ("x-amz-date", when))
+        added = [("x-amz-content-sha256", body), ("x-amz-date", when)]
+        if self._settings.target:
+            added.append(("x-amz-target", f"{self._settings.target}.{request.operation}"))
         token = fetched.secret
         signed = [field for field in request.headers if field[0] not in _NOT_SIGNED]
         signed += [("host", request.authority), *added, ("x-amz-security-token", token.reveal())]

@@ -217,12 +217,15 @@ def _is_flat(schema: Mapping[str, Json]) -> bool:
     )
 
 
+_JSON = frozenset({"application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1", "*/*", "application/*"})
+
+
 def _essence(media: str) -> str:
     return media.partition(";")[0].strip().lower()
 
 
 def _kind(media: str) -> str:
     essence = _essence(media)
-    if essence in {"application/json", "*/*", "application/*"} or (essence.startswith("application/") and essence.endswith("+json")):
+    if essence in _JSON or (essence.startswith("application/") and essence.endswith("+json")):
         return "json"
     return "form" if essence == FORM else "opaque"

@@ -182,6 +182,7 @@ def test_a_credential_may_be_a_session_of_a_role_of_aws(tmp_path):
         ("missing_key", STS[STS.index("[credential.reports.sts.policy]") :], "", ""),
         ("plain_http_credential", "region =", 'endpoint = "http://sts.example.com"\nregion =', "endpoint"),
         ("bad_url", "region =", 'endpoint = "http://169.254.169.254"\nregion =', "endpoint"),
+        ("bad_name", "region =", 'target = "Amazon SQS."\nregion =', "target"),
         ("unknown_key", "region =", 'secret_access_key = "x"\nregion =', "secret_access_key"),
     ],
 )
@@ -202,4 +203,4 @@ def test_a_session_signs_and_goes_nowhere_else(tmp_path):
 
 def test_a_header_of_signatures_is_the_gateways_alone(tmp_path):
     written = load.load(write(tmp_path, GOOD + STS)).credentials["reports"].written
-    assert written == {"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"}
+    assert written == {"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-target"}

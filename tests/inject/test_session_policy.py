@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.config.session_policy import CHARACTERS_MAX
 from gateway.inject.session_policy import filled
@@ -68,6 +70,20 @@ def test_what_is_not_one_plain_path_is_refused_even_where_paths_are_declared(key
 @pytest.mark.parametrize("key", ["a", "a/b", "a/b/", "2026-01-01T00:00:00/x.csv", "dt=2026/a+b (1).csv", "a..b/...", "~"])
 def test_a_plain_path_stands_as_it_is(key):
     assert made({"team": "red", "key": key}, READ)[0]["Resource"] == f"arn:aws:s3:::acme/red/{key}"
+
+
+@given(st.text(st.sampled_from("ab01._-/:*?$,\"'\\{}() +=@~\n\0é") | st.characters(), max_size=12))
+def test_whatever_an_argument_holds_the_policy_is_the_template_with_it_or_there_is_none(text):
+    for argument, kind in (("team", "one name"), ("key", "a path")):
+        arguments: dict = {"team": "red", "key": "k", argument: text}
+        try:
+            [read, deny] = made(arguments, READ, DENY)
+        except Unreadable as refused:
+            assert kind in refused.reason
+            continue
+        assert (read, deny) == ({**READ, "Resource": f"arn:aws:s3:::acme/{arguments['team']}/{arguments['key']}"}, DENY)
+        assert not set(text) & set('*?$,"\\{}\n\0') and text.isascii() and not {"", ".", ".."} & set(text.removesuffix("/").split("/"))
+        assert argument == "key" or not set(text) & set("/:")
 
 
 def test_an_argument_is_not_read_a_second_time():

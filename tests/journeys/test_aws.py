@@ -11,6 +11,7 @@ from gateway.config.load import load
 from gateway.identify import SigningKeys
 from tests.journeys.place import Place, client_of, running, token_of, write_place
 from tests.journeys.test_canary import forms, misbehaving
+from tests.simulators.authority import make_certificate
 from tests.simulators.aws import BUCKET, REGION, ROLE, Aws, Sts
 from tests.simulators.upstreams import Upstream, upstream
 
@@ -52,9 +53,17 @@ credential = "all"
 [tool.echo]
 url = "http://127.0.0.1:{echo}"
 credential = "all"
+[tool.tls]
+url = "https://127.0.0.1:{tls}"
+credential = "all"
+ca_file = "ca.pem"
 [tool.things]
 url = "{aws}/things"
 credential = "things"
+[tool.queue]
+url = "{aws}"
+credential = "queue"
+contract = "queue.json"
 [credential.reports]
 hosts = ["127.0.0.1"]
 """
@@ -91,8 +100,39 @@ hosts = ["127.0.0.1"]
 Effect = "Allow"
 Action = "iot:*"
 Resource = "*"
+[credential.queue]
+hosts = ["127.0.0.1"]
+"""
+    + ROLE_OF.replace("{name}", "queue").replace('"{service}"', '"sqs"\ntarget = "AmazonSQS"')
+    + """
+[[credential.queue.sts.policy.Statement]]
+Effect = "Allow"
+Action = "sqs:CreateQueue"
+Resource = "arn:aws:sqs:{region}:123456789012:{{args.QueueName}}"
 """
 )
+
+
+QUEUE = {
+    "openapi": "3.1.0",
+    "info": {"title": "q", "version": "1"},
+    "paths": {
+        "/": {
+            "post": {
+                "operationId": "CreateQueue",
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/x-amz-json-1.0": {
+                            "schema": {"type": "object", "required": ["QueueName"], "properties": {"QueueName": {"type": "string"}}}
+                        }
+                    },
+                },
+                "responses": {"200": {"description": "ok"}},
+            }
+        }
+    },
+}
 
 
 @dataclass
@@ -100,6 +140,7 @@ class World:
     place: Place
     sts: Sts
     echo: Upstream
+    tls: Upstream
 
     async def get(self, path: str, **more):
         return await self.place.client.get(f"/tools/{path}", **more)
@@ -110,14 +151,16 @@ async def world(folder, cloud: Aws, **more) -> AsyncIterator[World]:
     """A gateway whose signature this AWS believes."""
     write_place(folder, 1)
     (folder / "policies" / "all.cedar").write_text(RULES)
+    (folder / "queue.json").write_text(json.dumps(QUEUE))
     (folder / "identities" / "agents" / "other.toml").write_text(AGENT)
     keys = SigningKeys.open(load(folder).keys)
     sts = Sts(cloud, keys.public[keys.kid].key, "http://gateway.test", **more)
-    async with upstream(sts) as door, upstream(misbehaving) as echo:
-        values = {"aws": cloud.url, "bucket": BUCKET, "sts": door.url, "role": ROLE, "region": REGION, "echo": echo.port}
+    context, _ = make_certificate(folder, "127.0.0.1")
+    async with upstream(sts) as door, upstream(misbehaving) as echo, upstream(misbehaving, tls=context) as tls:
+        values = {"aws": cloud.url, "bucket": BUCKET, "sts": door.url, "role": ROLE, "region": REGION, "echo": echo.port, "tls": tls.port}
         (folder / "gateway.toml").write_text((folder / "gateway.toml").read_text() + MORE.format(**values))
         async with running(folder) as place:
-            yield World(place, sts, echo)
+            yield World(place, sts, echo, tls)
 
 
 def allowed(asked: dict[str, str]) -> list[tuple[object, object]]:
@@ -158,8 +201,14 @@ async def test_what_is_signed_is_the_call_and_nothing_with_which_an_agent_would_
         assert (wrote.status_code, (await it.get("bare/notes/a.json")).json()) == (200, {"text": "é"})
         streamed = await it.place.client.put("/tools/bare/b", content=b"x")
         assert (streamed.status_code, streamed.json()["code"], (await it.get("bare/b")).status_code) == (503, "credential_unavailable", 404)
+        assert (await it.place.client.put("/tools/tls/b", content=b"x")).status_code == 200
+        assert (it.tls.seen[0].header("x-amz-content-sha256"), it.tls.seen[0].body) == ("UNSIGNED-PAYLOAD", b"x")
         elsewhere = await it.get("things/no%3Asuch%2Bthing?b=x%20y&a=%2B")  # a service that encodes the path once more
         assert elsewhere.status_code == 404 and "ResourceNotFound" in elsewhere.text
+        media = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "AmazonSQS.DeleteQueue"}
+        made = await it.place.client.post("/tools/queue/", content=b'{"QueueName":"orders"}', headers=media)
+        assert made.status_code == 200 and made.json()["QueueUrl"].endswith("/orders")
+        assert allowed(it.sts.asked[-1]) == [("sqs:CreateQueue", f"arn:aws:sqs:{REGION}:123456789012:orders")]
         assert (await it.get("bare/plain.txt", headers=mine)).text == "text of plain.txt"
         assert (await it.get("echo/a", headers=mine)).status_code == 200
         for query in ("X-Amz-Signature=0", "x-amz-acl=public-read", "AWSAccessKeyId=AKIA", "prefix=a&prefix=b"):

@@ -177,5 +177,5 @@ def aws(folder: Path) -> Iterator[Aws]:
         except HTTPError as error:
             raise RuntimeError(error.read().decode()) from error
     finally:
-        process.terminate()
+        process.kill()  # it has nothing to save
         process.wait(20)

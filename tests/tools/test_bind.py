@@ -107,10 +107,11 @@ def test_json_is_taken_under_its_own_name(media: str):
     assert bind(tickets(), call("POST", "/refunds", body=REFUND, headers=(("content-type", media),))).content_type == "application/json"
 
 
-def test_json_of_another_kind_is_taken_where_the_contract_says_so():
-    tool = operation_taking({"properties": {"a": {"type": "string"}}}, media="application/merge-patch+json")
-    sent = call("POST", "/x", body=b'{"a":"1"}', headers=(("content-type", "application/merge-patch+json"),))
-    assert bind(tool, sent).content_type == "application/merge-patch+json"
+@pytest.mark.parametrize("media", ["application/merge-patch+json", "application/x-amz-json-1.0", "application/x-amz-json-1.1"])
+def test_json_of_another_kind_is_taken_where_the_contract_says_so(media):
+    tool = operation_taking({"properties": {"a": {"type": "string"}}}, media=media)
+    sent = call("POST", "/x", body=b'{"a":"1"}', headers=(("content-type", media),))
+    assert bind(tool, sent).content_type == media
     assert refusal(tool, call("POST", "/x", body=b'{"a":"1"}')).code == "unsupported_media_type"
 
 
