@@ -124,6 +124,7 @@ class Gateway:
             expired=lambda: len(gateway.expired()),
         )
         metrics.tokens.ages, metrics.halts.board = trust.sources.ages, trust.halts.board
+        metrics.tokens.ends = lambda: {settings.name: shown.ends_at_s for settings, shown in pipeline.state.credentials.certificates()}
         gateway._loaded(state)
         metrics.policies_reloaded("ok", at_s=time.time(), took_s=took_s)
         try:

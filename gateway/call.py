@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway.canonical import Json, digest
+from gateway.credential import ClientCertificate, CredentialUse
 from gateway.errors import Attempt, OutcomeStatus, Refusal
 from gateway.logmode import LogRule
 from gateway.proof import Proof, Scheme
@@ -206,26 +207,12 @@ Verdict = Permit | Deny | Hold
 
 
 @dataclass(frozen=True, slots=True)
-class CredentialUse:
-    """Which credential went with a call, for the log: by reference and keyed fingerprint, never by value.
-
-    `version` is its source's own number for it, `scope` a digest of what it was narrowed to; empty where there is none.
-    """
-
-    name: str
-    kind: str
-    fingerprint: str
-    version: str = ""
-    scope: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Grant:
     """A permit with its credential: the request exactly as it goes upstream. `forward` takes nothing else.
 
-    `headers` is ordered and complete but for framing (Content-Length, Transfer-Encoding), which forward writes. A value that is a Secret is
-    revealed only while the head is serialised. `query` is a Secret when a credential is part of it. `host` and `port` are where the
-    credential is bound to. `secret` is the bare credential, for finding it again in an answer that echoes it.
+    `headers` is ordered and complete but for framing (Content-Length, Transfer-Encoding), which forward writes. A value that is a Secret is revealed
+    only while the head is serialised; `query` is one when a credential is part of it. `host` and `port` are where the credential is bound to.
+    `secret` is the bare credential, for finding it again in an answer that echoes it. `certificate` is shown in the TLS handshake.
     """
 
     permit: Permit
@@ -240,6 +227,7 @@ class Grant:
     body: bytes | None
     credential: CredentialUse | None
     secret: Secret | None = None
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)

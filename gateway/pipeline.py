@@ -19,7 +19,6 @@ from gateway.call import (
     Answer,
     Basis,
     ClientGone,
-    CredentialUse,
     Facts,
     Identity,
     Invocation,
@@ -31,6 +30,7 @@ from gateway.call import (
     Reply,
     ToolCall,
 )
+from gateway.credential import CredentialUse
 from gateway.errors import OutcomeStatus, Refusal, place_of
 from gateway.forward import Upstreams
 from gateway.gather import Gatherer

@@ -10,10 +10,14 @@ from prometheus_client.registry import Collector
 
 
 class TokenMetrics(Collector):
-    """Part of `Metrics`. `ages` tells, at scrape time, how old the keys of each issuer are, in seconds; None where there are none."""
+    """Part of `Metrics`. `ages` tells, at scrape time, how old the keys of each issuer are, in seconds; None where there are none.
+
+    `ends` tells when the client certificate of each credential ends, in seconds since the epoch.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.ages: Callable[[], Mapping[str, float | None]] = dict
+        self.ends: Callable[[], Mapping[str, float]] = dict
         self._fetches = Counter("portreeve_key_fetches", "Fetches of the keys of foreign issuers", ["issuer", "result"], registry=registry)
         self._requests = Counter("portreeve_tokens", "Requests at the token endpoints", ["grant", "result"], registry=registry)
         self._credentials = Counter(
@@ -33,6 +37,12 @@ class TokenMetrics(Collector):
             if age is not None:
                 ages.add_metric([issuer], age)
         yield ages
+        ends = GaugeMetricFamily(
+            "portreeve_client_certificate_end_timestamp_seconds", "When the client certificate of a credential ends", labels=["credential"]
+        )
+        for credential, end_s in self.ends().items():
+            ends.add_metric([credential], end_s)
+        yield ends
 
     def fetched(self, issuer: str, result: str) -> None:
         """Count one fetch of an issuer's keys; `result` is ok or failed."""

@@ -89,12 +89,13 @@ def inspect(folder: Path) -> Inspection:
     else:
         bundle = candidate = None
         findings.skip("policies", "identities" if identities is None else "contracts")
-    findings.look("credentials", lambda: _credentials(settings))
+    credentials = findings.look("credentials", lambda: _credentials(settings))
     findings.look("keys", lambda: _keys(settings))
     findings.look("log", lambda: _log(settings))
     findings.look("listeners", lambda: _listeners(settings))
     noted = list(catalogue.notes) if catalogue is not None else []
     noted += [_placed(warning, settings.policies) for warning in bundle.warnings] if bundle is not None else []
+    noted += credentials.notices() if credentials is not None else []
     if candidate is not None and settings.candidate is not None:
         noted += [_placed(problem, settings.candidate) for problem in candidate.problems]
         findings.parts.append(_candidate(candidate))
@@ -147,11 +148,12 @@ def _candidate(candidate: Candidate) -> Part:
     return Part("candidate", "ok", f"{plural(candidate.bundle.policy_count, 'rule')}, tried beside those in force")
 
 
-def _credentials(settings: Settings) -> tuple[str, None]:
-    problems = Credentials.load(settings).check()
+def _credentials(settings: Settings) -> tuple[str, Credentials]:
+    credentials = Credentials.load(settings)
+    problems = credentials.check()
     if problems:
         raise Problems(problems)
-    return f"{plural(len(settings.credentials), 'credential')} readable", None
+    return f"{plural(len(settings.credentials), 'credential')} readable", credentials
 
 
 def _keys(settings: Settings) -> tuple[str, None]:

@@ -175,7 +175,8 @@ class Story:
         ]
         lines += [f"try: {t.get('u')} {t.get('s')} in {t.get('ms')} ms" for t in body.get("tries") or () if isinstance(t, Mapping)]
         credential = _mapping(body.get("cred") or self.call.body.get("cred"))
-        return lines + ([f"credential {credential.get('name')} ({credential.get('kind')}, {credential.get('fp')})"] if credential else [])
+        shown = f", certificate {credential['cert']}" if credential.get("cert") else ""
+        return lines + ([f"credential {credential.get('name')} ({credential.get('kind')}, {credential.get('fp')}{shown})"] if credential else [])
 
 
 def decision_story(call: Record, decision: Mapping[str, Json] | Withheld | None, outcome: Record | None, stored: Callable[[str], bytes]) -> Story:

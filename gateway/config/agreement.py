@@ -41,6 +41,8 @@ def of_tool(tool: ToolSettings, credentials: Mapping[str, CredentialSettings], n
     if parts.scheme == "http" and not is_loopback(host) and not tool.plain_http:
         remedy = "write https://, or plain_http = true where the network below encrypts"
         yield "url", Fault("plain_http_credential", f"would send credential {credential.name} unencrypted to {host}", remedy)
+    if credential.mtls is not None and parts.scheme == "http":
+        yield "url", Fault("certificate_without_tls", f"shows no certificate, and credential {credential.name} is one", "write https://")
     for name in sorted(credential.written & set(tool.request_headers)):
         remedy = "take it out of request_headers: only the gateway writes this header"
         yield "request_headers", Fault("contradiction", f"holds {name}, which carries the credential", remedy)
@@ -56,11 +58,13 @@ def of_credential(credential: CredentialSettings, written: frozenset[str]) -> It
     if not credential.hosts:
         yield "hosts", Fault("missing_key", "names no host", 'write the hosts it is for: hosts = ["api.example.com"]')
     sources = sorted(written & SOURCES.keys())
+    used = credential.places
+    if credential.is_bare and not used and "format" not in written:
+        return
     if credential.secret is None and not sources:
         yield "", Fault("missing_key", "does not say where the secret is", f'write secret = "env:NAME", or one of the tables {", ".join(SOURCES)}')
     elif len(sources) + (credential.secret is not None) > 1:
         yield sources[-1], Fault("contradiction", "is not the only place of the secret", "keep one: secret, or one table that says who hands it out")
-    used = credential.places
     if len(used) != 1:
         message = f"goes into {' and '.join(used)}, not one place" if used else "does not say where it goes"
         yield (

@@ -9,12 +9,24 @@ from gateway.config.agreement import Finding
 from gateway.config.kinds import Fault, is_loopback
 from gateway.config.model import CredentialSettings, Settings
 from gateway.config.session_policy import of_policy
-from gateway.config.sources import MADE_USER, GithubAppSettings, LeaseSettings, OAuth2Settings, SourceSettings, StsSettings
+from gateway.config.signed import of_hmac
+from gateway.config.sources import (
+    MADE_USER,
+    GithubAppSettings,
+    HmacSettings,
+    LeaseSettings,
+    OAuth2Settings,
+    SourceSettings,
+    StsSettings,
+    UseSettings,
+)
 
 
-def of_source(source: SourceSettings, written: frozenset[str]) -> Iterator[Finding]:
+def of_table(source: SourceSettings | UseSettings, written: frozenset[str]) -> Iterator[Finding]:
     """`written` are the keys of its table."""
-    if isinstance(source, OAuth2Settings):
+    if isinstance(source, HmacSettings):
+        yield from of_hmac(source)
+    elif isinstance(source, OAuth2Settings):
         yield from _of_oauth2(source, written)
     elif isinstance(source, StsSettings):
         yield from encrypted("endpoint", source.url)
@@ -50,7 +62,9 @@ def of_vault(settings: Settings, written: bool) -> Iterator[Finding]:  # noqa: F
 
 def _needs_vault(credential: CredentialSettings) -> bool:
     source = credential.source
-    references = (credential.secret, source.client_secret if isinstance(source, OAuth2Settings) else None)
+    references = [credential.secret, source.client_secret if isinstance(source, OAuth2Settings) else None]
+    if credential.mtls is not None:
+        references += [credential.mtls.certificate, credential.mtls.key]
     return isinstance(source, LeaseSettings) or any(reference is not None and reference.startswith("vault:") for reference in references)
 
 

@@ -24,11 +24,11 @@ from gateway.config.model import (
     ToolSettings,
     WitnessSettings,
 )
-from gateway.config.read_sources import read_handed_out, read_hmac, read_vault
+from gateway.config.read_sources import read_tables, read_vault
 from gateway.config.reader import Reader
 from gateway.config.rules import ADDRESSES, RULES, GatewayTable, ListenTable
 from gateway.config.source import Source, read_source
-from gateway.config.sources import SOURCES
+from gateway.config.sources import SOURCES, USES
 from gateway.errors import Problem, Problems
 
 FILE = "gateway.toml"
@@ -194,13 +194,11 @@ def _tool(reader: Reader, source: Source, name: str, table: Mapping[str, Any], f
 
 def _credential(reader: Reader, source: Source, name: str, table: Mapping[str, Any], found: _Found) -> None:
     key = ("credential", name)
-    values = reader.fields(CredentialSettings, source, key, table, also=frozenset({*SOURCES, "hmac"}))
-    tables = [kind for kind in SOURCES if kind in table]
-    sources = [read_handed_out(reader, source, (*key, kind), table[kind], SOURCES[kind]) for kind in tables]
-    hmac = read_hmac(reader, source, (*key, "hmac"), table["hmac"]) if "hmac" in table else None
-    if values is None or None in sources or (hmac is None and "hmac" in table):
+    values = reader.fields(CredentialSettings, source, key, table, also=frozenset(SOURCES | USES))
+    nested = read_tables(reader, source, key, table)
+    if values is None or nested is None:
         return
-    credential = CredentialSettings(name=name, source=next(iter(sources), None), hmac=hmac, file=source.file, line=source.line(key), **values)
+    credential = CredentialSettings(name=name, file=source.file, line=source.line(key), **nested, **values)
     found.credentials[name] = credential
     # a placement that was refused already is not called missing, too
     if not any(k in table and k not in values for k in ("header", "query", "basic_user", "secret")):

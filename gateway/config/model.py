@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gateway.config.sources import SIGV4_FIELDS, HmacSettings, SourceSettings, StsSettings, VaultSettings
+from gateway.config.sources import SIGV4_FIELDS, HmacSettings, MtlsSettings, SourceSettings, StsSettings, VaultSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,8 @@ class CredentialSettings:
     """An upstream credential by reference: `secret` is `env:NAME`, `file:PATH` or `vault:MOUNT/PATH#FIELD`, never a value; or a `source` hands it out.
 
     It goes into exactly one place: `header` (with `format`, where `{secret}` is replaced), `query` (a parameter name) or `basic_user`
-    (HTTP Basic with the secret as password); or it goes nowhere, and `hmac` says how requests are signed with it, or its source does (`sts`). `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
+    (HTTP Basic with the secret as password); or it goes nowhere, and `hmac` says how requests are signed with it, or its source does (`sts`). `mtls` is
+    a certificate that is shown besides, or there is nothing else. `hosts` are the only hosts (`name` or `name:port`) it may ever be sent to.
     """
 
     name: str
@@ -155,6 +156,7 @@ class CredentialSettings:
     query: str | None = None
     basic_user: str | None = None
     hmac: HmacSettings | None = None
+    mtls: MtlsSettings | None = None
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
 
@@ -163,6 +165,11 @@ class CredentialSettings:
         """The keys that say where it goes, or how requests are signed with it. A right one has one."""
         named = [key for key in ("header", "query", "basic_user", "hmac") if getattr(self, key) is not None]
         return (*named, "sts") if isinstance(self.source, StsSettings) else tuple(named)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether a certificate is all there is of it."""
+        return self.mtls is not None and self.secret is None and self.source is None
 
     @property
     def written(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from gateway.config import suggest
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
 from gateway.config.rule import Rule
 from gateway.config.rules import RULES, GatewayTable, ListenTable
-from gateway.config.sources import SOURCES, HmacSettings, VaultSettings
+from gateway.config.sources import SOURCES, USES, VaultSettings
 
 TABLES: tuple[tuple[str, type], ...] = (
     ("gateway", GatewayTable),
@@ -24,8 +24,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("tool.NAME", ToolSettings),
     ("tool.NAME.operation.OP", InlineOperation),
     ("credential.NAME", CredentialSettings),
-    *((f"credential.NAME.{name}", cls) for name, cls in SOURCES.items()),
-    ("credential.NAME.hmac", HmacSettings),
+    *((f"credential.NAME.{name}", cls) for name, cls in {**SOURCES, **USES}.items()),
     ("vault", VaultSettings),
     ("witness.NAME", WitnessSettings),
     ("peer.NAME", PeerSettings),

@@ -13,7 +13,7 @@ from gateway.call import FACT_KINDS
 from gateway.config import keylines, kinds, signed, source_rules
 from gateway.config.model import CredentialSettings, InlineOperation, Limits, LogSettings, PeerSettings, ToolSettings, WitnessSettings
 from gateway.config.rule import Rule
-from gateway.config.sources import GithubAppSettings, HmacSettings, LeaseSettings, OAuth2Settings, StsSettings, VaultSettings
+from gateway.config.sources import GithubAppSettings, HmacSettings, LeaseSettings, MtlsSettings, OAuth2Settings, StsSettings, VaultSettings
 from gateway.logmode import LOG_MODES
 
 EFFECTS = ("read", "idempotent_write", "write", "destructive")
@@ -198,6 +198,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     GithubAppSettings: source_rules.GITHUB_APP,
     StsSettings: source_rules.STS,
     HmacSettings: signed.HMAC,
+    MtlsSettings: source_rules.MTLS,
     VaultSettings: source_rules.VAULT,
     WitnessSettings: WITNESS,
     PeerSettings: PEER,

@@ -44,6 +44,14 @@ def repository(text: str) -> str:
     return text
 
 
+def pem_reference(text: str) -> str:
+    """Where a certificate or its key is kept. An environment holds no lines."""
+    found = kinds.secret_reference(text)
+    if found.startswith("env:"):
+        raise Fault("unknown_scheme", "env: holds no certificate or key", 'write "file:PATH" or "vault:MOUNT/PATH#FIELD"')
+    return found
+
+
 def vault_path(text: str) -> str:
     """A path below `/v1/` of a vault, as in `rabbitmq/creds/reader`."""
     if not _PATH.fullmatch(text):
@@ -97,6 +105,14 @@ VAULT = {
     "ca_file": Rule("Authorities (PEM) that its certificate is checked against, in place of the system's.", path="file"),
     "timeout_s": Rule("Longest wait for an answer.", 0.1, 10),
     "keep_s": Rule("How long a value that was read at `vault:` is used before it is read again.", 1, 3600),
+}
+MTLS = {
+    "certificate": Rule(
+        'Where the client certificate is kept in PEM, its own first, then what leads to its authority: "file:PATH" or "vault:MOUNT/PATH#FIELD".',
+        text=pem_reference,
+    ),
+    "key": Rule('Where its private key is kept in PEM: "file:PATH" or "vault:MOUNT/PATH#FIELD"; may be the same place.', text=pem_reference),
+    "warn_days": Rule("Days before its end from which on `portreeve check` warns of it; 0 never.", 0, 3650),
 }
 GITHUB_APP = {
     "app_id": Rule("The App's number.", text=digits),

@@ -117,6 +117,15 @@ class HmacSettings:
     uncovered: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class MtlsSettings:
+    """`[credential.NAME.mtls]`: a client certificate and its key, by reference, shown in the TLS handshake; by itself, or beside a secret."""
+
+    certificate: str
+    key: str
+    warn_days: int = 14
+
+
 STORES = frozenset({"s3", "s3-object-lambda", "s3-outposts"})
 SIGV4_FIELDS = frozenset({"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-target"})
 """What the gateway sets where it signs for AWS."""
@@ -125,3 +134,6 @@ MADE_USER = "{user}"
 SourceSettings = OAuth2Settings | LeaseSettings | GithubAppSettings | StsSettings
 SOURCES: dict[str, type[SourceSettings]] = {"oauth2": OAuth2Settings, "vault": LeaseSettings, "github_app": GithubAppSettings, "sts": StsSettings}
 """By the name of the table."""
+UseSettings = HmacSettings | MtlsSettings
+USES: dict[str, type[UseSettings]] = {"hmac": HmacSettings, "mtls": MtlsSettings}
+"""The tables that say how a credential is used."""

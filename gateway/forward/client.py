@@ -9,6 +9,7 @@ import httpx2
 
 from gateway.config.addresses import may_call
 from gateway.config.model import ToolSettings
+from gateway.credential import ClientCertificate
 from gateway.dial import ADDRESSES_MAX, Lookup, Resolve, resolve
 from gateway.forward.connection import SHORT_BYTES_MAX
 from gateway.forward.exchange import Failed, Incoming, Outgoing, Transport
@@ -20,17 +21,17 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
-def open_transport(tool: ToolSettings, ask: Resolve = resolve) -> Transport:
-    """The transport that the tool's settings ask for. `ask` resolves names."""
-    return DirectTransport(tool, ask) if tool.transport == "direct" else LibraryTransport(tool, ask)
+def open_transport(tool: ToolSettings, ask: Resolve = resolve, certificate: ClientCertificate | None = None) -> Transport:
+    """The transport that the tool's settings ask for, for calls that show this certificate, or none. `ask` resolves names. Raises SSLError for a certificate that cannot be used."""
+    return DirectTransport(tool, ask, certificate) if tool.transport == "direct" else LibraryTransport(tool, ask, certificate)
 
 
 class DirectTransport(httpx2.AsyncBaseTransport):
     """HTTP/1.1 to one origin on our own connections. `send` is the hot path: bytes in, bytes out, no request, response or URL object."""
 
-    def __init__(self, tool: ToolSettings, ask: Resolve = resolve) -> None:
+    def __init__(self, tool: ToolSettings, ask: Resolve = resolve, certificate: ClientCertificate | None = None) -> None:
         self._origin = Origin.of(tool.url)
-        self.pool = Pool(tool, ask)
+        self.pool = Pool(tool, ask, certificate)
 
     async def send(self, outgoing: Outgoing) -> Incoming:
         return await self.pool.send(outgoing)
@@ -55,6 +56,9 @@ class DirectTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(incoming.status, headers=incoming.headers, content=incoming.body, request=request)
         return httpx2.Response(incoming.status, headers=incoming.headers, stream=_ResponseStream(incoming.body), request=request)
 
+    def drain(self) -> None:
+        self.pool.drop_idle()
+
     async def aclose(self) -> None:
         await self.pool.close()
 
@@ -66,13 +70,13 @@ class LibraryTransport:
     It is laxer in the head of an answer than ours (obs-fold, bare LF, floods of interim answers up to the deadline).
     """
 
-    def __init__(self, tool: ToolSettings, ask: Resolve = resolve) -> None:
+    def __init__(self, tool: ToolSettings, ask: Resolve = resolve, certificate: ClientCertificate | None = None) -> None:
         self._origin = Origin.of(tool.url)
         self._tool = tool
         self._lookup = Lookup(ask)
         self._may_call = may_call(self._origin.host, tool.allow_private)
         self._transport = httpx2.AsyncHTTPTransport(
-            verify=tls_for(tool) if self._origin.scheme == "https" else False,
+            verify=tls_for(tool, certificate) if self._origin.scheme == "https" else False,
             http1=True,
             http2=False,
             trust_env=False,
@@ -166,6 +170,9 @@ class LibraryTransport:
         if not length.isdigit() or int(length[:20]) > self._tool.response_bytes_max:
             return "the body is larger than allowed"
         return ""
+
+    def drain(self) -> None:
+        """Nothing is ever idle."""
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -73,8 +73,11 @@ class Transport(Protocol):
     `send` MUST raise Failed, and nothing else of its own making; it MUST free what it holds when it is cancelled at any await; it MUST NOT
     follow a redirect, keep a cookie, use a proxy of the environment, decode a body, repeat a request, or use a connection again on which
     anything but complete, unambiguous answers came. The stream it returns MUST free the connection when it is closed, started or not.
+    `drain` closes what is idle; what is under way, or comes later, is served all the same.
     """
 
     async def send(self, outgoing: Outgoing) -> Incoming: ...
+
+    def drain(self) -> None: ...
 
     async def aclose(self) -> None: ...

@@ -13,6 +13,7 @@ from gateway.errors import Attempt, OutcomeStatus, Refusal
 from gateway.forward.answer import Ending, Sieve
 from gateway.forward.breaker import Breaker, Vote
 from gateway.forward.bulkhead import Bulkhead
+from gateway.forward.certified import Certified
 from gateway.forward.exchange import Failed, Incoming, Outgoing, Transport
 from gateway.forward.pool import Origin
 from gateway.forward.retry import RETRY_STATUSES, Budget, Plan, Tried, may_repeat
@@ -36,6 +37,7 @@ class Upstream(Protocol):
     tool: ToolSettings
     origin: Origin
     transport: Transport
+    certified: Certified
     breaker: Breaker
     bulkhead: Bulkhead
     budget: Budget
@@ -126,7 +128,8 @@ class Forwarding:
 
     async def _send(self) -> Incoming:
         """One exchange; once more at once when a kept connection had been closed by its peer, which says nothing about its health."""
-        outgoing, transport = self._outgoing, self._upstream.transport
+        outgoing, certificate = self._outgoing, self._grant.certificate
+        transport = self._upstream.transport if certificate is None else await self._upstream.certified.of(certificate)
         self._leave.check()
         if self._loop.time() >= self._deadline_s:
             raise Failed("timeout", "the deadline passed before it was sent", sent=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.config.addresses import may_call
 from gateway.config.model import ToolSettings
+from gateway.credential import ClientCertificate
 from gateway.dial import Lookup, Resolve, dial, resolve
 from gateway.forward.connection import Connection
 from gateway.forward.exchange import Failed, Incoming, Outgoing
@@ -36,8 +38,8 @@ class Origin:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def tls_for(tool: ToolSettings) -> ssl.SSLContext:
-    """TLS 1.2 or later, certificate and host name verified, against the system's authorities or the tool's own.
+def tls_for(tool: ToolSettings, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later, certificate and host name verified, against the system's authorities or the tool's own; with a certificate of ours if given.
 
     Not `ssl.create_default_context`: that obeys SSLKEYLOGFILE and would write session keys to a file of the environment's choice.
     """
@@ -48,16 +50,28 @@ def tls_for(tool: ToolSettings) -> ssl.SSLContext:
         context.load_verify_locations(cafile=tool.ca_file)
     else:
         context.load_default_certs()
+    if certificate is not None:
+        _show(context, certificate)
     return context
+
+
+def _show(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    """The library reads it from a file only: one in memory that has no name, and is gone when it was read. Raises SSLError."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, certificate.pem.reveal().encode("ascii"))
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 class Pool:
     """At most `connections_max` connections. It never makes a caller wait: when all are in use, `send` raises Failed overloaded."""
 
-    def __init__(self, tool: ToolSettings, ask: Resolve = resolve) -> None:
+    def __init__(self, tool: ToolSettings, ask: Resolve = resolve, certificate: ClientCertificate | None = None) -> None:
         self._tool = tool
         self._origin = Origin.of(tool.url)
-        self._tls = tls_for(tool) if self._origin.scheme == "https" else None
+        self._tls = tls_for(tool, certificate) if self._origin.scheme == "https" else None
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._connecting = 0
@@ -80,7 +94,7 @@ class Pool:
             return await connection.exchange(outgoing)
         except Failed as failed:
             if failed.stale:
-                self._drop_idle()  # the others are at least as old
+                self.drop_idle()  # the others are at least as old
             raise
 
     def _take(self, idle_s_max: float) -> Connection | None:
@@ -143,7 +157,8 @@ class Pool:
         if self._idle:
             self._sweep = loop.call_at(min(c.idle_since_s for c in self._idle) + IDLE_S_MAX, self._sweep_idle)
 
-    def _drop_idle(self) -> None:
+    def drop_idle(self) -> None:
+        """Close what nobody uses now."""
         for connection in list(self._idle):
             connection.abort()
 
@@ -153,4 +168,4 @@ class Pool:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        self._drop_idle()
+        self.drop_idle()

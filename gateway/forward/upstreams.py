@@ -12,6 +12,7 @@ from gateway.errors import Refusal
 from gateway.forward.answer import Sieve
 from gateway.forward.breaker import Breaker, OnChange, State
 from gateway.forward.bulkhead import Bulkhead
+from gateway.forward.certified import Certified
 from gateway.forward.client import open_transport
 from gateway.forward.forwarding import Forwarding, Sleep
 from gateway.forward.pool import Origin
@@ -29,11 +30,16 @@ class Upstream:
         self.tool = tool
         self.origin = Origin.of(tool.url)
         self.transport = open_transport(tool)
+        self.certified = Certified(tool)
         self.breaker = Breaker(tool, self.origin.authority, on_change)
         # no more calls than connections, so that the pool itself never has to make anyone wait
         self.bulkhead = Bulkhead(min(tool.in_flight_max, tool.connections_max), tool.queue_timeout_s)
         self.budget = Budget(tool.retry_budget_ratio, tool.retry_budget_floor_per_s, asyncio.get_running_loop().time())
         self.sieve = Sieve(tool, self.origin, urlsplit(tool.url).path.rstrip("/"), on_echo)
+
+    async def aclose(self) -> None:
+        await self.transport.aclose()
+        await self.certified.aclose()
 
 
 class Upstreams:
@@ -81,7 +87,7 @@ class Upstreams:
         }
         for name, upstream in before.items():
             if self._upstreams.get(name) is not upstream:
-                await upstream.transport.aclose()
+                await upstream.aclose()
 
     def breakers(self) -> Mapping[str, State]:
         """The state of each tool's breaker."""
@@ -89,4 +95,4 @@ class Upstreams:
 
     async def close(self) -> None:
         for upstream in self._upstreams.values():
-            await upstream.transport.aclose()
+            await upstream.aclose()

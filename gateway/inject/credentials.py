@@ -5,52 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from gateway.call import CredentialUse, Grant, Invocation, Permit
+from gateway.call import Grant, Permit
 from gateway.config.model import CredentialSettings, Settings, ToolSettings
+from gateway.credential import ClientCertificate, CredentialUse
 from gateway.errors import Problem, Problems, Refusal
-from gateway.inject import headers as fields
-from gateway.inject.environment import EnvironmentSource
-from gateway.inject.faults import faults_of, problem_of, tool_faults_of
-from gateway.inject.file import FileSource
+from gateway.inject.certificate import CertificateSource
+from gateway.inject.faults import problem_of, tool_faults_of
 from gateway.inject.fingerprint import Fingerprints
+from gateway.inject.held import CERTIFICATE, Held, open_all
 from gateway.inject.kept import Kept
-from gateway.inject.opening import NO_SERVICES, Services, open_signer, open_source
-from gateway.inject.placing import place
-from gateway.inject.request import Target, query_of
+from gateway.inject.opening import NO_SERVICES, Services
+from gateway.inject.request import Target, headers_of, need_of, query_of
 from gateway.inject.signing import RequestSigner, Unsigned
-from gateway.inject.source import CredentialSource, Fetched, LocalSource, Need, Unreadable, scope_hash
+from gateway.inject.source import Fetched, Unreadable, scope_hash
 from gateway.inject.vault import Vault
 from gateway.secret import Secret
 
+DAY_S = 86_400
 GRACE_S = 10.0
 """How long what a reload takes out is still good, for calls that have its secret and are not sent yet."""
-
-
-@dataclass(slots=True)
-class _Credential:
-    """A credential, its source, and what was derived from the value it has now: kept until the source hands out another Secret.
-
-    `kept` holds what the source hands out for a time; None for a source that is looked at anew for each call. `signer` signs with it where it does not
-    go along itself, and `placed` is None then.
-    """
-
-    settings: CredentialSettings
-    source: CredentialSource
-    kept: Kept | None = None
-    signer: RequestSigner | None = None
-    value: Secret | None = None
-    placed: Secret | None = None
-    use: CredentialUse | None = None
 
 
 class Credentials:
     """What a deployment's tools need to be called. Made by `load`; a reload makes another, which takes over what was fetched already."""
 
     def __init__(
-        self, credentials: Mapping[str, _Credential], fingerprints: Fingerprints, vault: Vault | None, now: Callable[[], float] = time.time
+        self, credentials: Mapping[str, Held], fingerprints: Fingerprints, vault: Vault | None, now: Callable[[], float] = time.time
     ) -> None:
         self.credentials = credentials
         self._now = now
@@ -67,26 +50,12 @@ class Credentials:
 
         A credential whose settings are those of `before` keeps what was fetched for it.
         """
-        problems: list[Problem] = []
         same = before is not None and (before.vault.settings if before.vault else None) == settings.vault
         if same and before is not None:
             vault = before.vault
         else:
             vault = Vault(settings.vault, settings.name, services.vouch) if settings.vault else None
-        credentials: dict[str, _Credential] = {}
-        for name, credential in settings.credentials.items():
-            problems += faults_of(credential)
-            old = before.credentials.get(name) if before is not None and same else None
-            if old is not None and old.kept is not None and old.settings == credential:
-                credentials[name] = _Credential(credential, old.source, old.kept, old.signer)
-                continue
-            source = open_source(credential, settings.folder, services, vault)
-            if source is None:
-                problems.append(problem_of(credential, "unknown_scheme", "secret is neither env:NAME nor file:PATH", 'write secret = "env:NAME"'))
-            else:
-                is_kept = not isinstance(source, LocalSource)
-                kept = Kept(name, source, services.told, services.given_back) if is_kept else None
-                credentials[name] = _Credential(credential, source, kept, open_signer(credential))
+        credentials, problems = open_all(settings, services, vault, before.credentials if before is not None and same else {})
         for tool in settings.tools.values():
             problems += tool_faults_of(tool, settings.credentials)
         if problems:
@@ -95,15 +64,23 @@ class Credentials:
 
     def check(self) -> list[Problem]:
         """Every credential that cannot be had or placed now, as `portreeve check` shows it: no other service is asked. Never shows a value."""
-        problems = []
+        return [problem for held in self.credentials.values() if (problem := held.fault()) is not None]
+
+    def certificates(self) -> Iterator[tuple[CredentialSettings, ClientCertificate]]:
+        """The client certificates in use, as far as they were read already."""
         for credential in self.credentials.values():
-            try:
-                credential.source.check()
-                if isinstance(credential.source, EnvironmentSource | FileSource):
-                    _placed(credential, credential.source.take())
-            except Unreadable as unreadable:
-                problems.append(problem_of(credential.settings, "credential_unreadable", unreadable.reason, unreadable.remedy))
-        return problems
+            if isinstance(credential.source, CertificateSource) and credential.source.certificate is not None:
+                yield credential.settings, credential.source.certificate
+
+    def notices(self) -> list[Problem]:
+        """Certificates that were read and end soon."""
+        found = []
+        for settings, certificate in self.certificates():
+            left_s = certificate.ends_at_s - self._now()
+            if settings.mtls is not None and left_s < settings.mtls.warn_days * DAY_S:
+                message = f"the client certificate ends in {max(0, int(left_s // DAY_S))} days"
+                found.append(problem_of(settings, "certificate_ends", message, "have another one issued, and put it in the same place", "mtls"))
+        return found
 
     def retire(self, successor: Credentials, grace_s: float = GRACE_S) -> None:
         """`successor` is in force now: end what it did not take over, after `grace_s`, for calls are on their way with it. It sees to the end of that."""
@@ -138,7 +115,7 @@ class Credentials:
         if credential is None or credential.kept is None or grant.secret is None:
             return None
         try:
-            need = _need(grant.permit)
+            need = need_of(grant.permit)
             if not credential.kept.drop(need, credential.source.scope(need), grant.secret):
                 return None
             return await self.inject(grant.permit, tool, deadline_s)
@@ -156,17 +133,18 @@ class Credentials:
             raise Refusal("internal_error", reason="the permit is for another tool")
         target = self._target(tool)
         path = target.path(call.path)
-        credential, fetched, placed, use = None, None, None, None
-        if tool.credential is not None:
-            credential = self.credentials.get(tool.credential)
-            if credential is None:
-                raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not declared")
-            if not target.is_named_by(credential.settings.hosts):
-                raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not bound to {target.host}:{target.port}")
+        credential, shown = self._bound(tool, target)
+        certificate, fetched, placed, use = None, None, None, None
+        if shown is not None:
+            pair, _, use = await self._fetch(shown, permit, deadline_s)
+            certificate = pair.certificate
+        if credential is not None:
             fetched, placed, use = await self._fetch(credential, permit, deadline_s)
+            if certificate is not None:
+                use = replace(use, certificate=certificate.fingerprint)
         settings = credential.settings if credential else None
         query: str | Secret = query_of(invocation, settings)
-        headers = _headers(invocation, target, has_credential=fetched is not None)
+        headers = headers_of(invocation, target, has_credential=fetched is not None)
         if settings is not None and placed is not None:
             if settings.query:
                 query = Secret(f"{query}&{placed.reveal()}" if query else placed.reveal())
@@ -185,6 +163,7 @@ class Credentials:
             body=invocation.body,
             credential=use,
             secret=fetched.secret if fetched else None,
+            certificate=certificate,
         )
         if credential is None or credential.signer is None or fetched is None:
             return grant
@@ -210,6 +189,20 @@ class Credentials:
             raise Refusal("credential_unavailable", reason=f"credential {name}: {unreadable.reason}") from None
         return replace(grant, headers=(*grant.headers, *signature))
 
+    def _bound(self, tool: ToolSettings, target: Target) -> tuple[Held | None, Held | None]:
+        """What goes along with a tool's calls, and the certificate that is shown. Raises Refusal for what is not there, or not for this place."""
+        if tool.credential is None:
+            return None, None
+        credential, shown = self.credentials.get(tool.credential), self.credentials.get(tool.credential + CERTIFICATE)
+        held = credential or shown
+        if held is None:
+            raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not declared")
+        if not target.is_named_by(held.settings.hosts):
+            raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is not bound to {target.host}:{target.port}")
+        if shown is not None and target.scheme != "https":
+            raise Refusal("credential_unavailable", reason=f"credential {tool.credential} is a certificate, and the tool's URL is not https")
+        return credential, shown
+
     def _target(self, tool: ToolSettings) -> Target:
         found = self._targets.get(tool.name)
         if found is not None and found[0] is tool:
@@ -222,29 +215,22 @@ class Credentials:
         self._targets[tool.name] = (tool, target)
         return target
 
-    async def _fetch(self, credential: _Credential, permit: Permit, deadline_s: float | None) -> tuple[Fetched, Secret | None, CredentialUse]:
+    async def _fetch(self, credential: Held, permit: Permit, deadline_s: float | None) -> tuple[Fetched, Secret | None, CredentialUse]:
         """The secret as it is now, as it stands in the request (None where it does not), and how the log names it."""
-        settings, source, need = credential.settings, credential.source, _need(permit)
+        settings, source, need = credential.settings, credential.source, need_of(permit)
         try:
             scope = source.scope(need)
             fetched = await (credential.kept.fetch(need, scope, deadline_s) if credential.kept is not None else source.fetch(need))
             secret = fetched.secret
             if secret is not credential.value or credential.use is None:
-                placed = _placed(credential, fetched)
-                use = CredentialUse(settings.name, source.kind, self._fingerprints.of(secret), fetched.version, scope_hash(scope))
+                placed = credential.place(fetched)
+                shown = fetched.certificate.fingerprint if fetched.certificate else ""
+                use = CredentialUse(settings.name, source.kind, self._fingerprints.of(secret), fetched.version, scope_hash(scope), shown)
                 credential.value, credential.placed, credential.use = secret, placed, use
                 return fetched, placed, use
         except Unreadable as unreadable:
             raise Refusal("credential_unavailable", reason=f"credential {settings.name}: {unreadable.reason}") from None
         return fetched, credential.placed, credential.use
-
-
-def _placed(credential: _Credential, fetched: Fetched) -> Secret | None:
-    """The secret as it stands in the request; None where it signs. Raises Unreadable for one that can do neither."""
-    if credential.signer is None:
-        return place(credential.settings, fetched.secret, fetched.user)
-    credential.signer.check(fetched)
-    return None
 
 
 async def _close_after(grace_s: float, hurry: asyncio.Event, kept: Iterable[Kept], vault: Vault | None) -> None:
@@ -259,25 +245,3 @@ async def _close(kept: Iterable[Kept], vault: Vault | None) -> None:
     await asyncio.gather(*(each.close() for each in kept))
     if vault is not None:
         await vault.close()
-
-
-def _need(permit: Permit) -> Need:
-    invocation = permit.invocation
-    return Need(permit.identity, invocation.operation.name, invocation.arguments, invocation.operation.effect)
-
-
-def _headers(invocation: Invocation, target: Target, *, has_credential: bool) -> list[tuple[str, str | Secret]]:
-    """Host, then what may be passed on. Where a credential goes along, the answer must come uncompressed, or an echo of it could hide."""
-    sent = invocation.call.headers
-    headers: list[tuple[str, str | Secret]] = [("host", target.authority)]
-    arguments = invocation.headers  # policy decided on them, so they are sent, or nothing is
-    if not arguments.isdisjoint(target.taken) and any(name in target.taken and name in arguments for name, _ in sent):
-        raise Refusal("contract_violation", "A header parameter of this operation is set by the gateway")
-    passed = fields.passed_up(sent, target.allowed | arguments if arguments else target.allowed)
-    if invocation.body is not None:
-        passed = [field for field in passed if field[0] not in ("content-type", "content-encoding")]
-        if invocation.content_type is not None:
-            passed.append(("content-type", invocation.content_type))
-    headers += passed
-    headers.append(("accept-encoding", "identity" if has_credential or not fields.accepts_gzip(sent) else "gzip, identity"))
-    return headers

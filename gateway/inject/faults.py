@@ -18,7 +18,7 @@ def faults_of(credential: CredentialSettings) -> list[Problem]:
     """What is wrong with a credential's settings by themselves."""
     found = []
     places = credential.places
-    if len(places) != 1:
+    if len(places) != (0 if credential.is_bare else 1):
         remedy = "give exactly one of header, query, basic_user, hmac and sts"
         found.append(problem_of(credential, "credential_place", f"{len(places)} places for one credential", remedy, "header"))
     for name in sorted(credential.written):
@@ -50,6 +50,8 @@ def tool_faults_of(tool: ToolSettings, credentials: Mapping[str, CredentialSetti
         target = Target.of(tool, credential)
     except ValueError:
         return [*found, problem("bad_url", "url", "not a plain base URL", "write scheme, host, optional port and path")]
+    if credential is not None and credential.mtls is not None and target.scheme != "https":
+        found.append(problem("certificate_without_tls", "url", f"shows no certificate, and credential {credential.name} is one", "write https://"))
     if credential is not None and not target.is_named_by(credential.hosts):
         message = f"credential {credential.name} is not bound to {target.host}:{target.port}"
         found.append(problem("credential_host", "url", message, f'add "{target.host}:{target.port}" to credential.{credential.name}.hosts'))

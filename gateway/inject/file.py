@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.inject.source import SECRET_BYTES_MAX, Fetched, LocalSource, Need, Unreadable, secret_of
-from gateway.secret import Secret
+from gateway.inject.source import SECRET_BYTES_MAX, Fetched, LocalSource, Need, Parse, Unreadable, secret_of
 
 LOOK_INTERVAL_S = 1.0
 
@@ -22,13 +21,17 @@ _Mark = tuple[int, int, int, int]
 
 
 class FileSource(LocalSource):
-    """A secret in a file, made by `parse`. Looked at when it is fetched, at most once a second. `now` is a monotonic clock in seconds."""
+    """A secret in a file, made by `parse`. Looked at when it is fetched, at most once a second. `now` is a monotonic clock in seconds.
+
+    `is_public` is for what stands beside a secret, such as a certificate: others may read it.
+    """
 
     kind = "file"
 
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.monotonic, parse: Callable[[bytes, str], Secret] = secret_of) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], float] = time.monotonic, parse: Parse = secret_of, is_public: bool = False) -> None:
         self._path = path
         self._parse = parse
+        self._is_public = is_public
         self._now = now
         self._looked_at_s = float("-inf")
         self._mark: _Mark | None = None
@@ -81,7 +84,7 @@ class FileSource(LocalSource):
             raise Unreadable(f"{self._path} is not a regular file", "name a file that holds the credential alone")
         if status.st_uid not in (0, os.geteuid()):
             raise Unreadable(f"{self._path} belongs to another user", "chown it to the gateway's user")
-        shut = stat.S_IWGRP | stat.S_IWOTH if _is_projected(self._path) else stat.S_IRWXG | stat.S_IRWXO
+        shut = stat.S_IWGRP | stat.S_IWOTH if self._is_public or _is_projected(self._path) else stat.S_IRWXG | stat.S_IRWXO
         if status.st_mode & shut:
             raise Unreadable(f"{self._path} has mode {stat.S_IMODE(status.st_mode):04o}, so others may use it", f"chmod 600 {self._path}")
 

@@ -13,6 +13,7 @@ from gateway.config.sources import GithubAppSettings, LeaseSettings, StsSettings
 from gateway.errors import Refusal
 from gateway.fetch import Fetcher
 from gateway.inject.assertion import ClientKey
+from gateway.inject.certificate import CertificateSource
 from gateway.inject.environment import EnvironmentSource
 from gateway.inject.file import FileSource
 from gateway.inject.github_app import GithubAppSource
@@ -21,7 +22,7 @@ from gateway.inject.oauth2 import OAuth2Source
 from gateway.inject.signing import RequestSigner
 from gateway.inject.signing_hmac import HmacSigner
 from gateway.inject.sigv4 import SigV4Signer
-from gateway.inject.source import CredentialSource
+from gateway.inject.source import CredentialSource, key_of
 from gateway.inject.sts import StsSource
 from gateway.inject.vault import Vault
 from gateway.inject.vault_kv import VaultSource
@@ -68,6 +69,22 @@ def open_signer(credential: CredentialSettings) -> RequestSigner | None:
     if isinstance(credential.source, StsSettings):
         return SigV4Signer(credential.source)
     return HmacSigner(credential.hmac) if credential.hmac is not None else None
+
+
+def open_certificate(credential: CredentialSettings, folder: Path, services: Services, vault: Vault | None) -> CertificateSource | None:
+    """The pair that a credential shows in the handshake; None for one that shows none, or where there is no vault to get it from."""
+    settings = credential.mtls
+    if settings is None:
+        return None
+    opened: list[CredentialSource | None] = []
+    for reference, is_public in ((settings.certificate, settings.certificate != settings.key), (settings.key, False)):
+        scheme, _, rest = reference.partition(":")
+        if scheme == "file" and rest:
+            opened.append(FileSource(folder / rest, parse=key_of, is_public=is_public))
+        else:
+            opened.append(VaultSource(rest, vault, key_of) if scheme == "vault" and vault is not None else None)
+    chain, key = opened
+    return CertificateSource(credential.name, chain, key, services.now) if chain is not None and key is not None else None
 
 
 def open_reference(reference: str, folder: Path, vault: Vault | None = None) -> CredentialSource | None:

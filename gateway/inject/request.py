@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote_plus, urlsplit
 
-from gateway.call import Invocation
+from gateway.call import Invocation, Permit
 from gateway.config.model import CredentialSettings, ToolSettings
 from gateway.errors import Refusal
 from gateway.inject import headers as fields
+from gateway.inject.source import Need
+from gateway.secret import Secret
 
 PORTS = {"http": 80, "https": 443}
 
@@ -77,3 +79,25 @@ def query_of(invocation: Invocation, credential: CredentialSettings | None) -> s
             if name.partition("[")[0].lower() == credential.query.lower():
                 raise Refusal("contract_violation", "This query parameter is set by the gateway", pointer=f"/{credential.query}")
     return query
+
+
+def need_of(permit: Permit) -> Need:
+    invocation = permit.invocation
+    return Need(permit.identity, invocation.operation.name, invocation.arguments, invocation.operation.effect)
+
+
+def headers_of(invocation: Invocation, target: Target, *, has_credential: bool) -> list[tuple[str, str | Secret]]:
+    """Host, then what may be passed on. Where a credential goes along, the answer must come uncompressed, or an echo of it could hide."""
+    sent = invocation.call.headers
+    headers: list[tuple[str, str | Secret]] = [("host", target.authority)]
+    arguments = invocation.headers  # policy decided on them, so they are sent, or nothing is
+    if not arguments.isdisjoint(target.taken) and any(name in target.taken and name in arguments for name, _ in sent):
+        raise Refusal("contract_violation", "A header parameter of this operation is set by the gateway")
+    passed = fields.passed_up(sent, target.allowed | arguments if arguments else target.allowed)
+    if invocation.body is not None:
+        passed = [field for field in passed if field[0] not in ("content-type", "content-encoding")]
+        if invocation.content_type is not None:
+            passed.append(("content-type", invocation.content_type))
+    headers += passed
+    headers.append(("accept-encoding", "identity" if has_credential or not fields.accepts_gzip(sent) else "gzip, identity"))
+    return headers

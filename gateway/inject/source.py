@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.call import Effect, Identity
 from gateway.canonical import Json
+from gateway.credential import ClientCertificate
 from gateway.secret import Secret
 
 SECRET_BYTES_MAX = 64 * 1024
+Parse = Callable[[bytes, str], Secret]
+"""Makes a secret of what was read, which the text tells the place of. Raises Unreadable."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a finding about a deployment, not an error of ours
@@ -49,6 +52,7 @@ class Fetched:
 
     `version` tells the log which one it was, where the source counts them. `lease` is what gives it back, empty where nothing does. `user` is the name
     that belongs to it, where the source makes that, too. `key` belongs to it where requests are signed: it is never sent, so no answer can echo it.
+    `certificate` says what the secret is, where it is one with its key.
     """
 
     secret: Secret
@@ -57,6 +61,7 @@ class Fetched:
     lease: str = field(default="", repr=False)
     user: Secret | None = None
     key: Secret | None = None
+    certificate: ClientCertificate | None = None
 
 
 class CredentialSource(Protocol):

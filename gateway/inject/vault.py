@@ -17,7 +17,7 @@ from gateway.config.sources import VaultSettings
 from gateway.errors import Refusal
 from gateway.fetch import Fetched as Answer
 from gateway.fetch import Fetcher, FetchError
-from gateway.inject.source import Unreachable, secret_of
+from gateway.inject.source import Parse, Unreachable, secret_of
 from gateway.inject.vouching import Vouch
 from gateway.secret import Secret
 
@@ -137,9 +137,9 @@ class Vault:
                 return
 
 
-def text_field(data: object, name: str, where: str) -> Secret:
-    """A field of an answer. Raises Unreachable."""
+def text_field(data: object, name: str, where: str, parse: Parse = secret_of) -> Secret:
+    """A field of an answer. Raises Unreadable."""
     value = data.get(name) if isinstance(data, dict) else None
     if not isinstance(value, str):
         raise Unreachable(f"{where} has no text in the field {name}", "look at what is stored there")
-    return secret_of(value.encode("utf-8", "replace"), where)
+    return parse(value.encode("utf-8", "replace"), where)

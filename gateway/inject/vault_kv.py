@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.inject.source import Fetched, Need, Unleased
+from gateway.inject.source import Fetched, Need, Parse, Unleased, secret_of
 from gateway.inject.vault import Vault, text_field
 
 
@@ -11,7 +11,8 @@ class VaultSource(Unleased):
 
     kind = "vault"
 
-    def __init__(self, reference: str, vault: Vault) -> None:
+    def __init__(self, reference: str, vault: Vault, parse: Parse = secret_of) -> None:
+        self._parse = parse
         place, _, self._field = reference.partition("#")
         mount, _, path = place.partition("/")
         self._where = f"vault:{reference}"
@@ -28,5 +29,5 @@ class VaultSource(Unleased):
         told = (await self._vault.ask(self._path)).get("data")
         data, metadata = (told.get("data"), told.get("metadata")) if isinstance(told, dict) else (None, None)
         version = metadata.get("version") if isinstance(metadata, dict) else None
-        secret = text_field(data, self._field, self._where)
+        secret = text_field(data, self._field, self._where, self._parse)
         return Fetched(secret, self._vault.settings.keep_s, str(version) if isinstance(version, int) else "")

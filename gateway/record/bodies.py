@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.call import Basis, CredentialUse, Facts, Identity, Invocation, Outcome, Receipt, ToolCall
+from gateway.call import Basis, Facts, Identity, Invocation, Outcome, Receipt, ToolCall
 from gateway.canonical import Json, embed
+from gateway.credential import CredentialUse
 
 
 def call_body(
@@ -84,5 +85,5 @@ def result_body(call: ToolCall, receipt: Receipt, outcome: Outcome, credential: 
 
 def _credential(use: CredentialUse) -> Json:
     """By reference, never by value."""
-    more = {"version": use.version, "scope": use.scope}
+    more = {"version": use.version, "scope": use.scope, "cert": use.certificate}
     return {"name": use.name, "kind": use.kind, "fp": use.fingerprint, **{name: value for name, value in more.items() if value}}

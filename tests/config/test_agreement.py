@@ -30,6 +30,15 @@ def test_a_path_that_no_socket_can_have_is_refused(tmp_path):
     assert load(write(tmp_path, replaced("[log]", f'[log]\nsocket = "/run/{"s" * 95}"'))).log.socket is not None
 
 
+def test_a_certificate_is_for_a_tool_that_is_called_over_tls(tmp_path):
+    mtls = '[credential.crm-key.mtls]\ncertificate = "file:a.crt"\nkey = "file:a.key"\n'
+    assert load(write(tmp_path, GOOD + mtls)).credentials["crm-key"].mtls
+    plain = GOOD.replace("https://crm.example.com/v1", "http://127.0.0.1:9000").replace('["crm.example.com"]', '["127.0.0.1"]')
+    with pytest.raises(Problems) as found:
+        load(write(tmp_path, plain + mtls))
+    assert [(p.code, p.key) for p in found.value.problems] == [("certificate_without_tls", "tool.crm.url")]
+
+
 def test_a_sound_deployment_gives_no_notice(tmp_path):
     assert notices(load(write(tmp_path))) == []
 

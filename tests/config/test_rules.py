@@ -10,7 +10,7 @@ from gateway.config import model
 from gateway.config.rules import RULES
 
 # Fields that are no keys: the table's own name, its nested tables, and where it stands.
-NOT_KEYS = {"operations", "source", "hmac", "file", "line"}
+NOT_KEYS = {"operations", "source", "hmac", "mtls", "file", "line"}
 
 
 def keys(cls):

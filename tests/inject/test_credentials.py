@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import hashlib
 import hmac
 import traceback
@@ -12,15 +13,16 @@ from dataclasses import replace
 import pytest
 
 from gateway.config.model import CredentialSettings, ToolSettings
-from gateway.config.sources import HmacSettings
+from gateway.config.sources import HmacSettings, MtlsSettings
 from gateway.errors import Problems, Refusal
 from gateway.inject import Credentials
-from gateway.inject.credentials import _Credential
 from gateway.inject.fingerprint import Fingerprints
+from gateway.inject.held import Held
 from gateway.inject.kept import Kept
 from gateway.secret import Secret
 from tests.forward.world import SECRET, Chunks, at_once, permit, settings
 from tests.inject.world import Counting, need
+from tests.simulators.authority import ClientAuthority
 
 TOOL = ToolSettings("t", "https://up.example/v1", credential="c")
 
@@ -228,7 +230,7 @@ async def replaced(tmp_path) -> tuple[Counting, Credentials]:
     """A source that a reload has taken out after one agent got something of it, and what is in force now."""
     source = Counting(leases=True)
     kept = Kept("c", source)
-    before = Credentials({"c": _Credential(credential(tmp_path), source, kept)}, Fingerprints(tmp_path), None)
+    before = Credentials({"c": Held(credential(tmp_path), source, kept)}, Fingerprints(tmp_path), None)
     await kept.fetch(need(), "")
     now = Credentials({}, Fingerprints(tmp_path), None)
     before.retire(now, grace_s=3600)
@@ -303,3 +305,58 @@ def test_a_key_that_cannot_sign_is_found_by_check(tmp_path):
 def test_a_signature_cannot_stand_in_a_field_that_frames_the_message(tmp_path, name):
     with pytest.raises(Problems, match="no credential can travel"):
         inject(tmp_path, hmac=replace(SIGNED, headers={name: "{signature}"}), header=None, format="{secret}")
+
+
+def certified(tmp_path, *, life: dt.timedelta = dt.timedelta(days=30), warn_days: int = 14, **more) -> CredentialSettings:
+    """A credential that shows a certificate, and nothing else unless told."""
+    for name, content in zip(("tls.crt", "tls.key"), ClientAuthority(tmp_path).issue("a", life)[:2], strict=True):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
+    return CredentialSettings("c", ("up.example",), mtls=MtlsSettings("file:tls.crt", "file:tls.key", warn_days), file="gateway.toml", line=3, **more)
+
+
+def test_a_certificate_goes_with_the_grant_and_not_in_the_request(tmp_path):
+    granted = at_once(
+        Credentials.load(settings(tmp_path, (TOOL,), (certified(tmp_path),))).inject(permit(headers=(("accept-encoding", "gzip"),)), TOOL)
+    )
+    assert granted.certificate.credential == "c" and "PRIVATE KEY" in granted.certificate.pem.reveal()
+    assert (granted.credential.kind, granted.credential.certificate) == ("mtls", granted.certificate.fingerprint)
+    assert granted.secret is None and "PRIVATE" not in repr(granted) + str(revealed(granted))
+    assert revealed(granted)["accept-encoding"] == "gzip, identity", "nothing of it could be echoed"
+
+
+def test_a_certificate_may_stand_beside_a_secret(tmp_path):
+    both = replace(credential(tmp_path), mtls=certified(tmp_path).mtls)
+    granted = at_once(Credentials.load(settings(tmp_path, (TOOL,), (both,))).inject(permit(), TOOL))
+    assert revealed(granted)["authorization"] == f"Bearer {SECRET}" and granted.secret == Secret(SECRET)
+    assert (granted.credential.kind, granted.credential.certificate) == ("file", granted.certificate.fingerprint)
+
+
+@pytest.mark.parametrize("url", ["http://up.example/v1", "https://elsewhere.example", "https://up.example.evil.example"])
+def test_a_certificate_is_shown_to_its_hosts_over_tls_alone(tmp_path, url):
+    given = certified(tmp_path)
+    with pytest.raises(Problems):
+        Credentials.load(settings(tmp_path, (replace(TOOL, url=url),), (given,)))
+    with pytest.raises(Refusal) as caught:
+        at_once(Credentials.load(settings(tmp_path, (TOOL,), (given,))).inject(permit(), replace(TOOL, url=url)))
+    assert caught.value.code == "credential_unavailable"
+
+
+def test_a_certificate_that_cannot_be_had_is_found_by_check_and_refused_when_needed(tmp_path):
+    given = certified(tmp_path)
+    (tmp_path / "tls.key").chmod(0o644)
+    credentials = Credentials.load(settings(tmp_path, (TOOL,), (given,)))
+    [problem] = credentials.check()
+    assert (problem.code, problem.key) == ("credential_unreadable", "credential.c.mtls") and "others may use it" in problem.message
+    with pytest.raises(Refusal) as caught:
+        at_once(credentials.inject(permit(), TOOL))
+    assert caught.value.code == "credential_unavailable"
+    assert credentials.notices() == [] and dict(credentials.certificates()) == {}
+
+
+@pytest.mark.parametrize(("days", "warn_days", "warned"), [(3.5, 14, "ends in 3 days"), (20, 14, ""), (20.5, 30, "ends in 20 days"), (0.2, 0, "")])
+def test_a_certificate_that_ends_soon_is_told_before(tmp_path, days, warn_days, warned):
+    credentials = Credentials.load(settings(tmp_path, (TOOL,), (certified(tmp_path, life=dt.timedelta(days=days), warn_days=warn_days),)))
+    assert credentials.check() == []
+    found = [(notice.code, notice.key, notice.message) for notice in credentials.notices()]
+    assert found == ([("certificate_ends", "credential.c.mtls", f"the client certificate {warned}")] if warned else [])

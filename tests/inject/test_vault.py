@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.config.sources import LeaseSettings, VaultSettings
+from gateway.config.model import CredentialSettings
+from gateway.config.sources import LeaseSettings, MtlsSettings, VaultSettings
 from gateway.inject.kept import Kept
+from gateway.inject.opening import NO_SERVICES, open_certificate
 from gateway.inject.source import Unreachable, Unreadable
 from gateway.inject.vault import Vault
 from gateway.inject.vault_kv import VaultSource
 from gateway.inject.vault_lease import LeaseSource
 from tests.inject.vaults import broker_role, let_in, mount
 from tests.inject.world import need, voucher
+from tests.simulators.authority import ClientAuthority
 from tests.simulators.broker import Broker
 from tests.simulators.openbao import Bao, bao
 from tests.simulators.upstreams import answer, upstream
@@ -182,3 +185,15 @@ async def test_what_is_no_vault_is_told_apart_without_its_text(tmp_path, body):
         with pytest.raises(Unreadable) as caught:
             await Vault(VaultSettings(up.url, "r"), "g", voucher(tmp_path)[0]).ask("kv/data/x")
     assert "CANARY" not in str(caught.value) and caught.value.remedy
+
+
+async def test_a_certificate_and_its_key_are_read_together_though_they_have_lines(real, bench, tmp_path):
+    clients = ClientAuthority(tmp_path)
+    fields = ("certificate", "key")
+    settings = CredentialSettings("c", ("up.example",), mtls=MtlsSettings("vault:kv/client#certificate", "vault:kv/client#key"))
+    source = open_certificate(settings, tmp_path, NO_SERVICES, bench.vault)
+    for version in ("1", "2"):
+        *pems, fingerprint = clients.issue("a")
+        real.ask("kv/data/client", {"data": {name: pem.decode() for name, pem in zip(fields, pems, strict=True)}})
+        fetched = await source.fetch(need())
+        assert (fetched.certificate.fingerprint, fetched.version, fetched.life_s, source.is_local) == (fingerprint, version, 60.0, False)
