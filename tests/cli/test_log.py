@@ -54,7 +54,7 @@ async def log(tmp_path):
             "bytes": 10,
             "ms": 4,
             "code": "",
-            "cred": {"name": "k", "kind": "header", "fp": "ab"},
+            "cred": {"name": "k", "kind": "header", "fp": "ab", "cert": "cd"},
         }
         await log.append("result", result(1, 1) | more)
         await log.append("call", {"id": "c2", "who": WHO, "what": WHAT, "authz": HALTED, "now": 1, "code": "denied"})
@@ -151,7 +151,7 @@ def test_explain_tells_who_what_why_and_what_came_of_it(log, number):
         "refunds.cedar:1",
         "permit(principal",
         "HTTP 200",
-        "credential k",
+        "credential k (header, ab, certificate cd)",
     ):
         assert part in done.stdout, part
 
