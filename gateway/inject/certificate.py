@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -27,6 +28,7 @@ RSA_BITS_MIN = 2_048
 MISMATCH_S_MAX = 10.0
 CHAIN_MAX = 10
 _FOR_CLIENTS = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
+_FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 _Private = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
 
@@ -92,10 +94,9 @@ class CertificateSource(Unleased):
         return 0 <= self._now() - self._apart_since_s < MISMATCH_S_MAX
 
     def _parsed(self, chain: Fetched, key: Fetched) -> Fetched:
-        leaf, *more = _certificates(chain.secret)
+        (leaf, *more), public = _certificates(chain.secret)
         private = _private(key.secret)
-        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if leaf.public_key().public_bytes(*form) != private.public_key().public_bytes(*form):
+        if public != private.public_key().public_bytes(*_FORM):
             raise _Apart(
                 "its certificate and its key do not belong together", "put both in place; the certificate of the key comes first in its file"
             )
@@ -107,26 +108,27 @@ class CertificateSource(Unleased):
         return Fetched(found.pem, min(lives, default=None), key.version, certificate=found)
 
 
-def _certificates(chain: Secret) -> list[x509.Certificate]:
-    """The client's own and what leads from it to an authority. Raises Unreadable."""
+def _certificates(chain: Secret) -> tuple[list[x509.Certificate], bytes]:
+    """The client's own and what leads from it to an authority, and the client's public key. Raises Unreadable."""
     remedy = "write the certificate in PEM, and those between it and the authority below it"
     try:
         found = x509.load_pem_x509_certificates(chain.reveal().encode())
+        public = found[0].public_key().public_bytes(*_FORM)
         named = [extension.value for extension in found[0].extensions if isinstance(extension.value, x509.ExtendedKeyUsage)]
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise Unreadable("there is no certificate that can be read", remedy) from None
     if len(found) > CHAIN_MAX:
         raise Unreadable(f"there are more than {CHAIN_MAX} certificates", remedy)
     if any(_FOR_CLIENTS.isdisjoint(uses) for uses in named):
         raise Unreadable("its certificate is not meant for a client (extended key usage)", "have one issued for clientAuth")
-    return found
+    return found, public
 
 
 def _private(key: Secret) -> _Private:
     remedy = "write a private key in PEM without a passphrase: RSA of 2048 bits or more, an elliptic curve, or Ed25519"
     try:
         found = load_pem_private_key(key.reveal().encode(), password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise Unreadable("there is no private key that can be read", remedy) from None  # the cause may quote it
     if isinstance(found, EllipticCurvePrivateKey | Ed25519PrivateKey) or (isinstance(found, RSAPrivateKey) and found.key_size >= RSA_BITS_MIN):
         return found
