@@ -6,13 +6,14 @@ import datetime as dt
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from gateway.authorize.annotations import annotation_offset, is_expired
 from gateway.authorize.engine import Uid
 from gateway.authorize.pinpoint_syntax import effect_of
 from gateway.authorize.plans import Plan
-from gateway.authorize.policy import Path, Policy, keys_of
+from gateway.authorize.policy import Key, Path, Policy, keys_of
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.spelling import closest
 from gateway.authorize.syntax import tokens
@@ -24,6 +25,8 @@ from gateway.logmode import REDACT, parts_of, rules_of
 
 WARNINGS = frozenset({"permit_without_scope", "unknown_agent", "unknown_agent_group", "policy_expired", "mixed_scripts"})
 """Findings that do not stop a load. An agent or group that no longer exists is one: removing an agent must never be what blocks a reload."""
+
+SCOPES_MAX = 4_096
 
 _SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH"})
 _TWINS = frozenset(
@@ -53,9 +56,10 @@ def check(
         "AgentGroup": {group for agent in identities.agents.values() for group in agent.groups},
     }
     found: list[Problem] = []
+    about = _Subjects(plans, source)
     for policy in policies:
-        found += _arguments(policy, source, plans)
-        found += _redactions(policy, plans)
+        found += _arguments(policy, about)
+        found += _redactions(policy, about)
         found += _names(policy, known)
         found += _scripts(policy)
         found += _scope(policy, plans, tools)
@@ -67,6 +71,28 @@ def check(
             message = f"@expires({policy.annotations['expires']}) has passed, and the policy still applies"
             found.append(_problem(policy, "policy_expired", message, annotation_offset(policy, "expires"), "renew it or remove it"))
     return found
+
+
+class _Subjects:
+    """What the policies of one scope of actions are about: looked up once for all of them, since thousands may share it."""
+
+    def __init__(self, plans: Mapping[str, Plan], source: SchemaSource) -> None:
+        self.common: Mapping[str, Json] = source.generated[""]["commonTypes"]
+        self._source = source
+        self._by_key: dict[Key, list[Plan]] = {}
+        for plan in plans.values():
+            for key in keys_of(plan.action, plan.groups):
+                self._by_key.setdefault(key, []).append(plan)
+        self.plans = lru_cache(maxsize=SCOPES_MAX)(self._plans)
+        self.contexts = lru_cache(maxsize=SCOPES_MAX)(self._contexts)
+
+    def _plans(self, actions: tuple[Key, ...]) -> tuple[Plan, ...]:
+        """The operations that such a scope can be about."""
+        found = {plan.action: plan for key in actions for plan in self._by_key.get(key, ())}
+        return tuple(found.values())
+
+    def _contexts(self, actions: tuple[Key, ...]) -> tuple[Mapping[str, Json], ...]:
+        return tuple(self._source.context(plan.action) for plan in self.plans(actions))
 
 
 def _scope(policy: Policy, plans: Mapping[str, Plan], tools: Sequence[ToolSettings]) -> list[Problem]:
@@ -82,10 +108,9 @@ def _scope(policy: Policy, plans: Mapping[str, Plan], tools: Sequence[ToolSettin
     return [_problem(policy, "policy_never_applies", message, _name_offset(policy, policy.resource[2]), remedy)]
 
 
-def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) -> list[Problem]:
+def _arguments(policy: Policy, about: _Subjects) -> list[Problem]:
     """Reads of the context that no action of the scope has: `has` of a misspelt name is valid Cedar and silently false."""
-    contexts = [source.context(p.action) for p in plans.values() if set(keys_of(p.action, p.groups)) & set(policy.actions)]
-    common = source.generated[""]["commonTypes"]
+    contexts, common = about.contexts(policy.actions), about.common
     found = []
     missing: set[Path] = set()
     for path in sorted(policy.paths):
@@ -102,13 +127,15 @@ def _arguments(policy: Policy, source: SchemaSource, plans: Mapping[str, Plan]) 
     return found
 
 
-def _redactions(policy: Policy, plans: Mapping[str, Plan]) -> list[Problem]:
+def _redactions(policy: Policy, about: _Subjects) -> list[Problem]:
     """Pointers of `@redact` to what no operation of the scope takes: a misspelt one would hide nothing and look as if it did."""
+    if REDACT not in policy.annotations:
+        return []
     try:
-        rules = rules_of(policy.annotations[REDACT]) if REDACT in policy.annotations else ()
+        rules = rules_of(policy.annotations[REDACT])
     except ValueError:
         return []  # said already, as a malformed annotation
-    known = {name for p in plans.values() if set(keys_of(p.action, p.groups)) & set(policy.actions) for name in _taken(p)}
+    known = {name for plan in about.plans(policy.actions) for name in _taken(plan)}
     found = []
     for pointer, _ in rules:
         name = parts_of(pointer)[0]

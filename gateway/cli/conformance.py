@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.authorize.conformance import Outcome, case_files, read_case, run_case
 from gateway.authorize.engine import ENGINE
 from gateway.cli.output import plural, print_json, print_problems, problem_json
+from gateway.cli.progress import progress
 from gateway.errors import Problem
 
 SHOWN_MAX = 20
@@ -52,14 +51,13 @@ def conformance(corpus: Corpus, as_json: AsJson = False) -> None:
 
 
 def _run(corpus: Path) -> tuple[list[Outcome], list[Problem]]:
-    """Every case below the folder, with a bar on standard error when that is a terminal."""
+    """Every case below the folder."""
     files = case_files(corpus)
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
-    console = Console(stderr=True)
-    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        for path in bar.track(files):
+    with progress("comparing", len(files)) as show:
+        for done, path in enumerate(files):
+            show(done)
             try:
                 case = read_case(path, corpus)
             except Problem as problem:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.authorize.cases import Finding, read_cases, run_cases
+from gateway.authorize.bundle import Bundle
+from gateway.authorize.cases import Case, Finding, read_cases, run_cases
 from gateway.authorize.policy import Policy
 from gateway.cli.conformance import conformance
 from gateway.cli.json_errors import JsonErrors
@@ -25,6 +26,7 @@ from gateway.cli.policy_schema import schema
 from gateway.cli.policy_shadow import shadow
 from gateway.cli.policy_suggest import suggest_permits
 from gateway.cli.policy_who_can import who_can
+from gateway.cli.progress import progress
 from gateway.errors import Problem, Problems
 
 app = typer.Typer(name="policy", help="Check, test and look at the policies of a deployment.", no_args_is_help=True, rich_markup_mode=None)
@@ -54,7 +56,7 @@ def check(folder: Folder = Path(), candidate: Instead = None, as_json: AsJson = 
         deployment = Deployment.read(folder, candidate)
         linted = look(deployment, strict=strict)
         problems, warnings, bundle = linted.problems, linted.warnings, linted.bundle
-        findings = list(run_cases(bundle, read_cases(deployment.settings.policies))) if bundle else []
+        findings = _run(bundle, read_cases(deployment.settings.policies)) if bundle else []
         problems += tuple(f.problem for f in findings if f.wrong)
         summary = (
             ""
@@ -89,7 +91,7 @@ def run_tests(words: Names = None, folder: Folder = Path(), candidate: Instead =
     cases = [case for case in read_cases(deployment.settings.policies) if not words or any(word in case.name for word in words)]
     if words and not cases:
         raise Problem("no_such_case", f"no case has {' or '.join(words)} in its name", remedy="see `portreeve policy test`")
-    findings = list(run_cases(deployment.bundle(), cases))
+    findings = _run(deployment.bundle(), cases)
     failed = [finding for finding in findings if finding.wrong]
     if as_json:
         print_json({"ok": not failed, "cases": [_case_json(finding) for finding in findings]})
@@ -101,6 +103,15 @@ def run_tests(words: Names = None, folder: Folder = Path(), candidate: Instead =
         print(f"{plural(len(findings), 'case')}, {len(failed)} failed")
     if failed:
         raise typer.Exit(1)
+
+
+def _run(bundle: Bundle, cases: list[Case]) -> list[Finding]:
+    with progress("running cases", len(cases)) as show:
+        findings = []
+        for finding in run_cases(bundle, cases):
+            findings.append(finding)
+            show(len(findings))
+    return findings
 
 
 def _case_json(finding: Finding) -> dict[str, object]:

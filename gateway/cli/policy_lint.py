@@ -32,7 +32,8 @@ class Linted:
 def look(deployment: Deployment, *, strict: bool) -> Linted:
     """Load and review the policies of a deployment."""
     try:
-        bundle = deployment.bundle()
+        with progress("loading policies", None):
+            bundle = deployment.bundle()
     except Problems as found:
         return Linted(None, found.problems, ())
     with progress("reviewing policies", bundle.policy_count) as show:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.authorize.compile import compile_policies, work
+from gateway.authorize.compile import _unread, compile_policies, work
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.splitting import Piece
 from gateway.errors import Problems
@@ -37,6 +37,17 @@ def test_what_can_never_apply_is_found(condition):
     text = f"permit (principal, action, resource) when {{ {condition} // and a comment\n }} // at the end\n;"
     answer = work({"pieces": [text, PERMIT_ALL.strip()], "generated": source.generated, "declared": ""})
     assert [fault[:2] for fault in answer["faults"]] == [(0, "policy_never_applies")]
+
+
+def test_what_has_a_tree_and_no_slice_could_read_is_named_among_many():
+    """Slices are parsed from the text. None such is known of this engine, so texts that have no tree stand for them."""
+    good = PERMIT_ALL.strip()
+    texts = [good] * 120
+    texts[3], texts[70] = "permit (", f"{good} {good}"
+    found = dict(_unread(texts, range(120)))
+    assert list(found) == [3, 70]
+    assert found[70] == "1 policies became 2"
+    assert dict(_unread(texts, [n for n in range(120) if n not in found])) == {}
 
 
 def test_many_policies_are_probed_in_portions():
