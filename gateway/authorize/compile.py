@@ -1,6 +1,6 @@
 """Parses and validates policies in a process of its own: malformed text can end the parser's process, and that must not be the gateway.
 
-Run as `python -m gateway.authorize.compile`: one JSON job on standard input, one JSON answer on standard output. Standard error says which
+Run as `python -m gateway.authorize.compile SECONDS`, of processor time at most: one JSON job on standard input, one JSON answer on standard output. Standard error says which
 policy is being read, so that a crash can be placed. `compile_policies` is the caller's side.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -26,7 +28,9 @@ from gateway.authorize.splitting import Piece
 from gateway.canonical import Json, dumps, loads_trusted
 from gateway.errors import Problem, Problems
 
-TIMEOUT_S = 120
+CPU_S = 120
+"""Time on a processor, not on the clock: on a busy machine many good policies may wait long for their turn."""
+TIMEOUT_S = 900
 NICE = 10
 """Calls come first: on a machine without a core to spare, a reload takes longer, not they."""
 PROBES_AT_ONCE = 200
@@ -41,19 +45,21 @@ _PROBE = '1 < "never"'
 
 
 def compile_policies(
-    pieces: Sequence[Piece], source: SchemaSource, *, declared_in: str = ""
+    pieces: Sequence[Piece], source: SchemaSource, *, declared_in: str = "", cpu_s: int = CPU_S
 ) -> tuple[list[Mapping[str, Json] | None], list[Problem]]:
     """The policies as JSON trees (None where one cannot be parsed), and everything that parser and validator find wrong, with its place.
 
     `declared_in` is the file of the declared part of the schema, for a fault in it. Raises Problems when the compiler itself gave up.
     """
     job = dumps({"pieces": [piece.text for piece in pieces], "generated": source.generated, "declared": source.declared})
-    command = [sys.executable, "-m", "gateway.authorize.compile"]
+    command = [sys.executable, "-m", "gateway.authorize.compile", str(cpu_s)]
     try:
         # No environment: credentials may stand in ours, and a parser of text from elsewhere has no use for them.
         done = subprocess.run(command, input=job, capture_output=True, timeout=TIMEOUT_S, cwd=_ROOT, env={}, check=False)  # noqa: S603 - our own interpreter and module
     except subprocess.TimeoutExpired as error:
         raise Problems([_crash(pieces, error.stderr or b"", f"took longer than {TIMEOUT_S} s")]) from error
+    if done.returncode == -signal.SIGXCPU:
+        raise Problems([_crash(pieces, done.stderr, f"took longer than {cpu_s} s of processor time")])
     if done.returncode != 0:
         raise Problems([_crash(pieces, done.stderr, f"ended its process (status {done.returncode})")])
     faults, *trees = (loads_trusted(line) for line in done.stdout.split(b"\n"))  # one by one: other threads wait while one is read
@@ -170,6 +176,8 @@ def _lines(answer: Mapping[str, Json]) -> bytes:
 
 def main() -> None:
     os.nice(NICE)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     job = loads_trusted(sys.stdin.buffer.read())
     answer: list[bytes] = []
     threading.stack_size(STACK_BYTES)

@@ -22,6 +22,15 @@ def test_a_compiler_that_gives_up_is_a_problem_and_not_an_empty_bundle():
     assert [p.code for p in caught.value.problems] == ["policy_compiler"]
 
 
+def test_a_compiler_that_takes_too_much_of_a_processor_is_ended_and_says_where():
+    pieces = [Piece("f", PERMIT_ALL.strip(), n, 1) for n in range(1, 3_001)]
+    with pytest.raises(Problems) as caught:
+        compile_policies(pieces, quick("").library.source, cpu_s=1)
+    (problem,) = caught.value.problems
+    assert problem.code in {"policy_crashes_parser", "policy_compiler"}
+    assert "took longer than 1 s of processor time" in problem.message
+
+
 def test_good_policies_are_returned_beside_what_is_wrong_with_others():
     source = quick("").library.source
     answer = work({"pieces": [PERMIT_ALL.strip(), "permit (", PERMIT_ALL.strip()], "generated": source.generated, "declared": ""})

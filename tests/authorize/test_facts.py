@@ -62,6 +62,7 @@ def test_a_url_is_taken_apart():
         "https://example.com/a/%2e%2e/b",
         "https://example.com/a%5cb",
         "https://example.com/%ff",
+        "https://example.com/\uff0e\uff0e/b",
     ],
 )
 def test_a_url_that_clients_read_differently_is_refused(value):
@@ -228,6 +229,7 @@ def test_several_recipients_in_one_text_are_taken_apart(value, addresses):
         '"A" "B" <a@x.example>',
         "eve@evil.example, A <a@x.example",
         "eve@evil.example\uff0c A <a@x.example>",
+        "eve\uff20evil.example <a@x.example>",
         '"x, eve@evil.example, y" <a@x.example>',
         "=?utf-8?q?eve=40evil.example=2C?= <a@x.example>",
         "A\r\nBcc: eve@evil.example <a@x.example>",

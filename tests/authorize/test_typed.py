@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.authorize.shapes import shape_of
+from gateway.authorize.shapes import RAW, Member, Shape, shape_of
 from gateway.authorize.typed import Unrepresentable, converter, instant, moment_us
 
 
@@ -56,7 +56,7 @@ def test_an_integer_becomes_a_long(value, number):
     assert type(found) is int
 
 
-@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1.5, 1e300, True, "5", None])
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1.5, 1e300, 2.0**53 + 2, -1e17, True, "5", None])
 def test_an_integer_beyond_64_bits_or_of_another_type_is_refused(value):
     with pytest.raises(Unrepresentable):
         typed({"type": "integer"}, value)
@@ -85,6 +85,7 @@ def test_a_date_time_is_normalised_to_utc_milliseconds(value, text):
         "2026-02-30T10:00:00Z",
         "2026-03-01T10:00:00.1234Z",
         "2026-03-01T10:00:00+25:00",
+        "2026-03-01T10:00:00+01:60",
         "0001-01-01T00:00:00+01:00",
         "9999-12-31T23:59:59-01:00",
         "٢٠٢٦-03-01T10:00:00Z",
@@ -133,6 +134,14 @@ def test_null_is_absence():
 def test_a_record_holds_what_is_declared_and_lacks_nothing(value):
     with pytest.raises(Unrepresentable):
         typed(RECORD, value)
+
+
+def test_a_member_that_has_no_type_must_be_there_too():
+    convert = converter(Shape("record", members=(Member("a", shape_of({"type": "string"}), required=True), Member("any", RAW, required=True))))
+    assert convert({"a": "x", "any": None}) == {"a": "x"}
+    with pytest.raises(Unrepresentable) as caught:
+        convert({"a": "x"})
+    assert caught.value.pointer == "/any"
 
 
 def test_a_fault_is_pointed_at():
