@@ -30,9 +30,11 @@ from gateway.identify import Wish
 from gateway.loading import audience
 from gateway.secret import Secret
 
-Url = Annotated[str, typer.Option("--url", help="The gateway's URL: ask its token service. So it is where there is no gateway.toml.")]
+Url = Annotated[
+    str, typer.Option("--url", help="The gateway's URL, on a machine without the deployment: its token service is asked. Else PORTREEVE_URL.")
+]
 KeyFile = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", help="The agent's key file, made by enrol; else PORTREEVE_KEY_FILE and so on.")
+    Path | None, typer.Option("--key", metavar="FILE", help="The agent's key file, made by enrol, for such a machine. Else PORTREEVE_KEY_FILE.")
 ]
 
 
@@ -87,7 +89,7 @@ class There:
         with client(auth=self._auth) as http:
             answer = http.get("/v1/tools")
         if not answer.is_success:
-            raise Problem("gateway_refused", f"{self._auth.url} answered {answer.status_code}", remedy="see what it says: portreeve headers, curl")
+            raise Problem("gateway_refused", f"{self._auth.url} answered {answer.status_code}: {_told_by(answer.text)}")
         return variables(self._auth.url, f"{self._auth.url}/tools", (tool["name"] for tool in answer.json()["tools"]), token)
 
     def end(self) -> None:
@@ -97,7 +99,11 @@ class There:
 def origin_of(agent: str, wish: Wish, folder: Path, url: str, key: Path | None) -> Origin:
     """The service when it or a key is named, or when there is no deployment here and the environment names one. Raises Problem or Problems."""
     found = environment()
-    if not url and key is None and ((folder / "gateway.toml").exists() or not (found.url or found.key_file)):
+    here = folder.is_file() or (folder / "gateway.toml").exists()
+    if not url and key is None and (here or not (found.url or found.key_file)):
+        if not here:
+            remedy = "where the deployment is: -C FOLDER; on an agent's own machine: --url URL --key FILE (portreeve enrol makes the file)"
+            raise Problem("no_deployment", "there is no gateway.toml here, and nothing says where a gateway is", file=str(folder), remedy=remedy)
         return Here(load(folder), agent, wish)
     if wish.user is not None or wish.ttl_s is not None or wish.bound_to:
         remedy = "run it where gateway.toml is, or leave them out; for a user, exchange the user's token (RFC 8693)"
@@ -126,6 +132,15 @@ def _said_by(token: Secret) -> tuple[str, int, tuple[str, ...]]:
         raise Problem("not_a_token", "what is here is no token of a gateway", remedy="look at PORTREEVE_TOKEN_FILE and PORTREEVE_TOKEN") from error
 
 
+def _told_by(text: str) -> str:
+    """The message of a refusal, in one line."""
+    try:
+        said = json.loads(text)["message"]
+    except (ValueError, LookupError, TypeError):
+        return "nothing that a gateway would say"
+    return " ".join(str(said).split())[:500]
+
+
 def env(
     agent: AgentName,
     *,
@@ -137,6 +152,8 @@ def env(
     folder: Folder = Path(),
 ) -> None:
     """Print shell exports: PORTREEVE_URL, PORTREEVE_TOKEN and a PORTREEVE_TOOL_NAME_URL for each tool.
+
+    The token is not renewed: it is for a few minutes at a prompt. A program that runs longer is started with portreeve run.
 
     Example: eval "$(portreeve env support-bot)"
     """

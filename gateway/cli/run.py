@@ -57,8 +57,9 @@ def run(
 ) -> None:
     """Run a command as an agent and exit with its code.
 
-    It finds PORTREEVE_URL, PORTREEVE_RUN, PORTREEVE_TOOL_NAME_URL for each tool, PORTREEVE_TOKEN (the first token) and PORTREEVE_TOKEN_FILE:
+    The command finds PORTREEVE_URL, PORTREEVE_RUN, PORTREEVE_TOOL_NAME_URL for each tool, PORTREEVE_TOKEN (the first token) and PORTREEVE_TOKEN_FILE:
     a file that holds a fresh token all the time the command runs, and is removed when it ends. A token that came from the gateway's token service is revoked then.
+    gateway.client reads that file by itself; a program that takes a fixed token can use PORTREEVE_TOKEN while that lives.
 
     Example: portreeve run --as support-bot -- python agent.py
     """

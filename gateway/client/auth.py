@@ -24,6 +24,8 @@ _FIELDS = ("authorization", "dpop")
 class GatewayAuth(httpx2.Auth):
     """Puts the agent's token on requests to the gateway, for `httpx2.Client` and `httpx2.AsyncClient`. One may serve many of both, on all threads.
 
+    It serves httpx, too, as `class Auth(GatewayAuth, httpx.Auth)` without a body, and `requests` as it is: the latter's requests are not sent again.
+
     `url`: the gateway's; without it PORTREEVE_URL, then that of the key file. `token` or `key_file`: instead of what the environment has.
     `dpop`: bind tokens to a key that only this process has, and prove it with each request (RFC 9449). `issuer`: the gateway's own URL, when it
     is reached by another. `scope`: what the tokens shall be limited to, separated by spaces. `transport`: for tokens instead of the
@@ -63,7 +65,7 @@ class GatewayAuth(httpx2.Auth):
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         """The flow for `httpx2.Client`."""
         self._check(request)
-        whole = isinstance(request.stream, httpx2.ByteStream)
+        whole = _is_whole(request)
         held = self.tokens.get()
         response = yield self._signed(request, held)
         if whole and self._was_refused(request, response):
@@ -74,7 +76,7 @@ class GatewayAuth(httpx2.Auth):
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """The flow for `httpx2.AsyncClient`. What blocks is done in a thread; one asks, and the other tasks take its answer."""
         self._check(request)
-        whole = isinstance(request.stream, httpx2.ByteStream)
+        whole = _is_whole(request)
         held = self.tokens.fresh()
         if held is None:
             held = await asyncio.to_thread(self.tokens.get)
@@ -84,6 +86,11 @@ class GatewayAuth(httpx2.Auth):
             if other is not None:
                 yield self._signed(request, other)
 
+    def __call__(self, request: Any) -> Any:
+        """The request with its token, for libraries whose authentication is a callable, such as `requests`. Blocks while a token is asked for."""
+        self._check(request)
+        return self._signed(request, self.tokens.get())
+
     def headers(self, method: str, url: str) -> dict[str, str]:
         """The fields for one request that something else sends. With `dpop` they are good for this method and URL, once, within a minute."""
         request = httpx2.Request(method, httpx2.URL(self.url).join(url))
@@ -92,17 +99,18 @@ class GatewayAuth(httpx2.Auth):
         return {{"authorization": "Authorization", "dpop": "DPoP"}[name]: fields[name] for name in _FIELDS if name in fields}
 
     def _check(self, request: httpx2.Request) -> None:
-        if request.url.origin != self._origin:
+        url = _url_of(request)
+        if url.origin != self._origin:
             _strip(request)
             remedy = "call it as a tool of the gateway, or with a client of its own"
-            raise Problem("foreign_origin", f"{request.url.host} is not the gateway, so it gets no token and no request", remedy=remedy)
+            raise Problem("foreign_origin", f"{url.host} is not the gateway, so it gets no token and no request", remedy=remedy)
 
     def _signed(self, request: httpx2.Request, held: Held) -> httpx2.Request:
         token = held.token.reveal()
         _strip(request)
         request.headers["authorization"] = f"{'DPoP' if held.bound else 'Bearer'} {token}"
         if self.tokens.key is not None:
-            path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+            path = _url_of(request).raw_path.partition(b"?")[0].decode("ascii")
             request.headers["dpop"] = self.tokens.key.proof(request.method, self._issuer + path, token)
         return request
 
@@ -159,6 +167,19 @@ def async_client(
     auth = auth or GatewayAuth(url)
     guard = _AsyncGuard(auth, transport or httpx2.AsyncHTTPTransport(trust_env=False))
     return httpx2.AsyncClient(**{"base_url": auth.url, "trust_env": False, **options}, auth=auth, transport=guard)
+
+
+def _is_whole(request: httpx2.Request) -> bool:
+    """Whether the whole body is at hand, so that it can be sent again."""
+    try:
+        return request.content is not None
+    except RuntimeError:  # RequestNotRead, of httpx2 or of httpx
+        return False
+
+
+def _url_of(request: Any) -> httpx2.URL:
+    """The URL of a request of httpx2, or of a library that has another type for it."""
+    return request.url if isinstance(request.url, httpx2.URL) else httpx2.URL(str(request.url))
 
 
 def _strip(request: httpx2.Request) -> None:

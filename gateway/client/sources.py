@@ -122,7 +122,7 @@ def choose(found: Settings) -> Source:
         return Spiffe(found.spiffe)
     if found.token is not None:
         return Given(found.token)
-    remedy = "set PORTREEVE_KEY_FILE (portreeve enrol makes one), or run the agent with: portreeve run --as AGENT -- COMMAND"
+    remedy = "set PORTREEVE_KEY_FILE (portreeve enrol makes one); or start the agent where the deployment is: portreeve run --as AGENT -- COMMAND"
     raise Problem("no_token_source", "nothing here can get a token for the gateway", remedy=remedy)
 
 

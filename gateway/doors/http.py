@@ -105,7 +105,7 @@ class HttpDoor:
                 return
             answer = await self._handle(call)
         if isinstance(answer, Refused):
-            await self._send_refused(answer, send)
+            await self._send_refused(answer, scope, send)
         elif isinstance(answer.body, bytes):
             await _send_whole(answer, "" if call is None else call.id, scope["method"], answer.body, send)
         else:
@@ -152,10 +152,16 @@ class HttpDoor:
         host = host.lower()
         return host in self._hosts or host.rpartition(":")[0] in self._hosts
 
-    async def _send_refused(self, refused: Refused, send: Send) -> None:
-        status, fields, body = problem(refused, base_url=self._base_url)
+    async def _send_refused(self, refused: Refused, scope: Scope, send: Send) -> None:
+        status, fields, body = problem(refused, base_url=self._base_url, rpc=_reads_rpc(scope))
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
+
+
+def _reads_rpc(scope: Scope) -> bool:
+    """Whether it is a client of MCP: its requests MUST accept these two (Streamable HTTP), and what is not JSON-RPC it shows to nobody."""
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept").lower()
+    return scope["method"] == "POST" and b"application/json" in accepted and b"text/event-stream" in accepted
 
 
 def _end_to_end(headers: list[tuple[str, str]], lookup: dict[str, str], token_header: str | None) -> Headers:

@@ -15,7 +15,7 @@ from gateway.config.load import load
 from gateway.stores.database import Database
 from gateway.stores.enrolment import Enrolments
 from tests.cli.test_identity import ROOT
-from tests.journeys.place import Place, records, running, write_place
+from tests.journeys.place import Place, records, running, token_of, write_place
 from tests.journeys.token_clients import URL, call, claims_of, write_agent
 from tests.simulators.upstreams import echo, upstream
 
@@ -102,3 +102,16 @@ async def test_what_cannot_be_had_elsewhere_says_why(place: Place, tmp_path: Pat
         code, out, error = await portreeve(place, key.parent, *words)
         assert (code, out) == (1, "") and said in error, (words, error)
     assert not (key.parent / "new").exists()
+
+
+async def test_a_machine_that_has_neither_a_deployment_nor_a_gateway_is_told_what_to_say(place: Place, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    code, out, error = await portreeve(place, tmp_path / "elsewhere", "headers", "bot", PORTREEVE_URL="")
+    assert (code, out) == (1, "") and all(word in error for word in ("no_deployment", "-C FOLDER", "--url URL --key FILE"))
+
+
+async def test_what_the_gateway_refuses_is_said_in_its_words(place: Place, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    ended = token_of(place.folder, "bot", age_s=3600)
+    code, out, error = await portreeve(place, tmp_path / "elsewhere", "env", "bot", PORTREEVE_TOKEN=ended)
+    assert (code, out) == (1, "") and "answered 401: A valid token is needed. Get a fresh token" in " ".join(error.split())

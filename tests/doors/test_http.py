@@ -221,6 +221,30 @@ async def test_a_refusal_of_the_door_has_a_call_number_too():
     assert len(loads(answer.partition(b"\r\n\r\n")[2])["call"]) == 32
 
 
+MCP = b"Accept: application/json, text/event-stream\r\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "rpc"),
+    [
+        ("POST", [MCP], True),
+        ("POST", [b"Accept: Text/Event-Stream\r\n", b"Accept: application/json\r\n"], True),
+        ("POST", [b"Accept: application/json\r\n"], False),
+        ("POST", [b"Accept: */*\r\n"], False),
+        ("POST", [b"Accept: text/event-stream\r\n"], False),
+        ("POST", [], False),
+        ("GET", [MCP], False),
+    ],
+)
+async def test_a_client_of_mcp_is_refused_in_json_rpc_and_every_other_with_a_problem(method, fields, rpc):
+    head, body = await answer_to(
+        to("/tools/echo/a", *fields, b"Content-Length: 0\r\n", method=method), Refused(Refusal("denied", "No"), "c", RECEIPT)
+    )
+    assert (b"content-type: application/json\r\n" in head + b"\r\n", "jsonrpc" in loads(body)) == (rpc, rpc)
+    said = loads(body)["error"]["data"] if rpc else loads(body)
+    assert (said["detail"], said["call"]) == ("No", "c")
+
+
 class Stream:
     """An answer that comes in pieces, remembers how it ended, and takes its time to say so to the log."""
 

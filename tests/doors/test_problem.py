@@ -53,8 +53,49 @@ def test_a_contract_violation_points_at_the_argument():
     assert loads(problem(Refused(Refusal("contract_violation", pointer="/body/amount"), "c"))[2])["pointer"] == "/body/amount"
 
 
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (
+            Refused(Refusal("denied", "Refunds end at 100."), "c", RECEIPT),
+            "Refunds end at 100. Change the arguments, or ask the owner of the policy. [denied, test.example/log#7]",
+        ),
+        (
+            Refused(Refusal("contract_violation", "must be an integer", pointer="/body/amount"), "c"),
+            "/body/amount: must be an integer. Correct the argument that `pointer` names. [contract_violation]",
+        ),
+        (
+            Refused(Refusal("overloaded", retry_after_s=2), "c"),
+            "The gateway is busy; nothing was sent. Wait for the seconds in Retry-After. [overloaded, again in 2 s]",
+        ),
+    ],
+)
+def test_the_message_is_the_whole_refusal_because_vendors_clients_show_nothing_else(refused, message):
+    assert loads(problem(refused)[2])["message"] == message
+
+
+def test_clients_that_send_again_by_themselves_are_told_not_to_where_nobody_knows_whether_the_tool_acted():
+    for code in ("upstream_broken", "upstream_timeout"):
+        assert fields_of(Refused(Refusal(code, outcome="unknown"), "c"))[b"x-should-retry"] == b"false"
+        assert b"x-should-retry" not in fields_of(Refused(Refusal(code, outcome="timeout"), "c"))
+    assert b"x-should-retry" not in fields_of(Refused(Refusal("rate_limited", retry_after_s=3), "c"))
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_client_of_json_rpc_gets_an_error_of_json_rpc_with_the_same_problem_in_it(code):
+    status, fields, body = problem(Refused(Refusal(code, reason="private"), "c", RECEIPT), rpc=True)
+    plain_status, _, plain = problem(Refused(Refusal(code, reason="private"), "c", RECEIPT))
+    said = loads(body)
+    assert (status, said["jsonrpc"], said["id"]) == (plain_status, "2.0", None)
+    assert said["error"] == {"code": -31_000 - status, "message": loads(plain)["message"], "data": loads(plain)}
+    assert not -32_768 <= said["error"]["code"] <= -32_000  # those belong to JSON-RPC and to MCP
+    assert dict(fields)[b"content-type"] == b"application/json" and dict(fields)[b"content-length"] == str(len(body)).encode()
+
+
 def test_retry_after_is_in_seconds_and_only_where_waiting_helps():
     assert fields_of(Refused(Refusal("rate_limited", retry_after_s=3), "c"))[b"retry-after"] == b"3"
+    assert loads(problem(Refused(Refusal("rate_limited", retry_after_s=3), "c"))[2])["retry_after_s"] == 3
+    assert b"retry_after_s" not in problem(Refused(Refusal("denied", retry_after_s=3), "c"))[2]
     assert fields_of(Refused(Refusal("circuit_open", retry_after_s=0), "c"))[b"retry-after"] == b"0"
     assert b"retry-after" not in fields_of(Refused(Refusal("denied", retry_after_s=3), "c"))
     assert b"retry-after" not in fields_of(Refused(Refusal("credential_unavailable"), "c"))

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from gateway.client import GatewayAuth, client
+from tests.journeys.agent_page import shortest_way
 from tests.simulators.vendors import VENDOR_TOKEN, Vendors
 
 pytestmark = pytest.mark.slow
@@ -167,10 +168,10 @@ def test_pygithub_reads_a_repository_and_opens_an_issue(gateway, monkeypatch):
     """It sends `Authorization: token ...`. A lazy repository keeps to the base URL; one that was read follows the `url` in GitHub's answer."""
     github = pytest.importorskip("github", reason="PyGithub is not installed")
     monkeypatch.setenv("NO_PROXY", "*")
-    changed = {"base_url": f"{gateway.url}/tools/github", "auth": github.Auth.Token(gateway.token), "retry": None}
-    with github.Github(**changed) as client:
+    changed = {"url": f"{gateway.url}/tools/github", "token": gateway.token, "github": github}
+    with github.Github(base_url=changed["url"], auth=github.Auth.Token(gateway.token), retry=None) as client:
         found = client.get_repo("acme/gate")
-    with github.Github(**changed, lazy=True) as client:
+    with eval(shortest_way("PyGithub"), changed) as client:
         issue = client.get_repo("acme/gate").create_issue("The gate squeaks")
     assert (found.full_name, issue.number, issue.title) == ("acme/gate", 7, "The gate squeaks")
     expect_credential_swapped(gateway)
@@ -179,7 +180,7 @@ def test_pygithub_reads_a_repository_and_opens_an_issue(gateway, monkeypatch):
 def test_slack_sdk_posts_a_message(gateway, monkeypatch):
     slack = pytest.importorskip("slack_sdk", reason="slack_sdk is not installed")
     monkeypatch.setenv("NO_PROXY", "*")
-    client = slack.WebClient(token=gateway.token, base_url=f"{gateway.url}/tools/slack/api/")
+    client = eval(shortest_way("Slack"), {"url": f"{gateway.url}/tools/slack", "token": gateway.token, "slack_sdk": slack})
     answer = client.chat_postMessage(channel="C1", text="The gate is open")
     assert answer["ok"]
     assert answer["message"]["text"] == "The gate is open"

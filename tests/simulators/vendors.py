@@ -1,11 +1,13 @@
 """Stand-ins for vendors' HTTP APIs: just enough of GitHub, Slack, OpenAI and Anthropic for their own client libraries, on one loopback server.
 
-Each refuses a call that does not carry the vendor's own token, and everything that arrives is kept in `seen`.
+Each refuses a call that does not carry the vendor's own token, and everything that arrives is kept in `seen`. A body that says "hold" is answered
+once `released` is set, and one that says "break" never: its connection breaks.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +15,7 @@ from typing import Self
 from urllib.parse import parse_qs
 
 VENDOR_TOKEN = "vendor-token-that-no-agent-knows"
+HELD_S_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class Vendors:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
-        seen = self.seen
+        self.held = threading.Semaphore(0)
+        self.released = threading.Event()
+        seen, held, released = self.seen, self.held, self.released
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -39,6 +44,12 @@ class Vendors:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 call = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
                 seen.append(call)
+                if b'"hold"' in body:
+                    held.release()
+                    released.wait(HELD_S_MAX)
+                if b'"break"' in body:
+                    self.close_connection = True
+                    return
                 status, value = self.judge(call)
                 raw = json.dumps(value).encode()
                 self.send_response(status)
@@ -70,6 +81,7 @@ class Vendors:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -90,7 +102,18 @@ def post_message(call: Seen) -> tuple[int, object]:
 
 
 def complete(call: Seen) -> tuple[int, object]:
-    said = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.loads(call.body)["messages"][0]["content"].upper()}}
+    """A model that says what it was asked in capitals, wishes for the first of its tools when it has any, and then says what that gave."""
+    asked = json.loads(call.body)
+    last = asked["messages"][-1]
+    answer = {"role": "assistant", "content": last["content"] if last["role"] == "tool" else last["content"].upper()}
+    if last["role"] == "user" and asked.get("tools"):
+        amount, ticket = re.findall(r"\b\d+\b|T-\d+", last["content"])
+        function = {
+            "name": asked["tools"][0]["function"]["name"],
+            "arguments": json.dumps({"ticket_id": ticket, "amount": int(amount), "reason": "asked for"}),
+        }
+        answer |= {"content": None, "tool_calls": [{"id": "t-1", "type": "function", "function": function}]}
+    said = {"index": 0, "finish_reason": "tool_calls" if "tool_calls" in answer else "stop", "message": answer}
     return 200, {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [said]}
 
 
@@ -100,7 +123,12 @@ def message(call: Seen) -> tuple[int, object]:
     return 200, {"id": "m-1", "type": "message", "role": "assistant", "model": "m", "content": said, "stop_reason": "end_turn", "usage": usage}
 
 
+def tickets(_: Seen) -> tuple[int, object]:
+    return 200, {"tickets": [{"id": "T-1001", "title": "Charged twice", "status": "open"}]}
+
+
 ROUTES = {
+    ("GET", "/tickets"): tickets,
     ("POST", "/openai/v1/chat/completions"): complete,
     ("POST", "/anthropic/v1/messages"): message,
     ("GET", "/github/repos/acme/gate"): repository,
