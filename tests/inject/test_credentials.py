@@ -19,6 +19,7 @@ from gateway.inject import Credentials
 from gateway.inject.fingerprint import Fingerprints
 from gateway.inject.held import Held
 from gateway.inject.kept import Kept
+from gateway.inject.signing_hmac import HmacSigner
 from gateway.secret import Secret
 from tests.forward.world import SECRET, Chunks, at_once, permit, settings
 from tests.inject.world import Counting, need
@@ -305,6 +306,18 @@ def test_a_key_that_cannot_sign_is_found_by_check(tmp_path):
 def test_a_signature_cannot_stand_in_a_field_that_frames_the_message(tmp_path, name):
     with pytest.raises(Problems, match="no credential can travel"):
         inject(tmp_path, hmac=replace(SIGNED, headers={name: "{signature}"}), header=None, format="{secret}")
+
+
+async def test_after_a_401_the_request_is_signed_anew_with_another_key(tmp_path):
+    source, given = Counting(), replace(credential(tmp_path), header=None, format="{secret}", hmac=SIGNED)
+    held = Held(given, source, Kept("c", source), HmacSigner(SIGNED))
+    credentials = Credentials({"c": held}, Fingerprints(tmp_path), None, now=lambda: 1e9)
+    first = await credentials.inject(permit(), TOOL)
+    again = await credentials.inject(permit(), TOOL)
+    renewed = await credentials.renewed(first, TOOL, asyncio.get_running_loop().time() + 10)
+    assert revealed(first)["x-sig"] == revealed(again)["x-sig"] != revealed(renewed)["x-sig"]
+    assert renewed.secret != first.secret and len(source.fetched) == 2
+    await credentials.close()
 
 
 def certified(tmp_path, *, life: dt.timedelta = dt.timedelta(days=30), warn_days: int = 14, **more) -> CredentialSettings:
