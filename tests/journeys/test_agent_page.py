@@ -154,14 +154,16 @@ async def test_so_it_is_for_mcp(world: World, as_support_bot: None):
     assert shortest_way("MCP servers in settings").strip('"') == 'headersHelper": "' + mcp_settings(world)["headersHelper"]
 
 
-async def test_a_program_that_asks_a_command_for_its_headers_reaches_the_server(world: World):
+async def test_a_program_that_asks_a_command_for_its_headers_reaches_the_server_in_both_eras_of_the_protocol(world: World):
     settings = mcp_settings(world)
     headers = json.loads(await asyncio.to_thread(world.reader.run, settings["headersHelper"]))
-    async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
-        mcp.Client(streamable_http_client(settings["url"], http_client=http)) as found,
-    ):
-        assert [tool.name for tool in (await found.list_tools()).tools] == ["find", "lend"]
+    for mode in ("auto", "legacy"):  # without sessions, and with one
+        async with httpx2.AsyncClient(headers=headers, trust_env=False) as http:
+            async with mcp.Client(streamable_http_client(settings["url"], http_client=http), mode=mode) as found:
+                assert [tool.name for tool in (await found.list_tools()).tools] == ["find", "lend"]
+                with pytest.raises(mcp.MCPError, match="Books are lent by people"):
+                    await found.call_tool("lend", {"title": "Emma"})
+                assert (await found.call_tool("find", {"title": "Emma"})).content[0].text == "Emma: shelf 7"
 
 
 def test_programs_that_cannot_be_changed_take_url_and_token_from_their_environment(
