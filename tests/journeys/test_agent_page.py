@@ -30,6 +30,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from gateway.client import GatewayAuth, async_client, client
 from gateway.client.tokens import Held
+from gateway.errors import Problem
 from gateway.secret import Secret
 from tests.journeys.agent_page import IN_FLIGHT_MAX, PAGE, README, World, blocks, commands, mcp_settings, page_world, same_everywhere, shortest_way
 from tests.journeys.place import token_of
@@ -306,6 +307,15 @@ def test_a_stopped_agent_hears_that_trying_again_is_no_use_and_no_library_does(
         SDKS[name].call(world, GatewayAuth(world.url, token=token_of(world.reader.folder, "stopped")), ALLOWED)
     assert "Stop, and ask the operator" in str(caught.value) and "[halted, " in str(caught.value)
     assert reached(world, library) == before and "Retrying" not in caplog.text
+
+
+@pytest.mark.parametrize("name", SDKS)
+def test_why_there_is_no_token_is_what_a_library_raises_or_its_cause(world: World, name: str):
+    """A stopped agent gets none, so its call is not even sent."""
+    with pytest.raises((Problem, anthropic.APIConnectionError)) as caught:
+        SDKS[name].call(world, world.auth("stopped"), ALLOWED)
+    why = caught.value.__cause__ if name == "anthropic" else caught.value
+    assert isinstance(why, Problem) and why.code == "unauthorized_client" and "ask the gateway's operator" in str(why)
 
 
 @contextlib.contextmanager
