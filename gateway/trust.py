@@ -114,14 +114,19 @@ class Trust:
 
 
 def services(voucher: Voucher, metrics: TokenMetrics, report: Callable[[str], None]) -> Services:
-    """What the sources of credentials are given: the gateway's signature, and who counts; a line when nothing can be ended any more, or can again."""
+    """What the sources of credentials are given: the gateway's signature, and who counts; a line when one cannot be had or ended any more, or can again."""
+
+    def told(credential: str, result: str, line: str) -> None:
+        metrics.credential_fetched(credential, result)
+        if line:
+            report(line)
 
     def given_back(credential: str, result: str, line: str) -> None:
         metrics.credential_ended(credential, result)
         if line:
             report(line)
 
-    return Services(voucher, metrics.credential_fetched, given_back)
+    return Services(voucher, told, given_back)
 
 
 def teller(metrics: TokenMetrics, report: Callable[[str], None]) -> Told:

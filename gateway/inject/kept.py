@@ -33,8 +33,11 @@ ENDING_AT_ONCE_MAX = 16
 CLOSE_S_MAX = 5.0
 """How long the end waits for what is given back; what was not by then ends by itself."""
 
-Told = Callable[[str, str], None]
-"""What hears of each fetch: the credential's name, and `ok` or `failed`."""
+TOLD_S = 60.0
+"""How long after one line about a failure there is no other: which failures there are, agents may have a hand in."""
+
+Told = Callable[[str, str, str], None]
+"""What hears of each fetch: the credential's name, `ok` or `failed`, and a line for people when failures begin, change or end, else empty."""
 GivenBack = Callable[[str, str, str], None]
 """What hears of each secret that was ended before its time: the credential's name, `ok` or `failed`, and a line when that changes, else empty."""
 Result = TypeVar("Result")
@@ -64,7 +67,7 @@ class Kept:
         self,
         name: str,
         source: CredentialSource,
-        told: Told = lambda _name, _result: None,
+        told: Told = lambda _name, _result, _line: None,
         given_back: GivenBack = lambda _name, _result, _line: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,6 +80,7 @@ class Kept:
         self._waiting = 0
         self._failures = 0
         self._held_off_until_s = 0.0
+        self._said, self._said_at_s = "", float("-inf")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE_MAX)
         self._cannot_end = False
@@ -166,7 +170,7 @@ class Kept:
         entry.refresh_at_s = now_s + life_s * (RENEW_AT if fetched.lease else REFRESH_AT)
         entry.ends_at_s = now_s + life_s - min(MARGIN_S, life_s / 10)
         self._failures, self._held_off_until_s = 0, 0.0
-        self._told(self._name, "ok")
+        self._told(self._name, "ok", self._line(None))
         if entry.is_forgotten:  # meanwhile: whoever waits for it is stopped before it is sent
             self._end(entry)
         return fetched
@@ -177,8 +181,18 @@ class Kept:
         if isinstance(unreadable, Unreachable):
             self._held_off_until_s = now_s + min(HOLD_OFF_S * 2**self._failures, HOLD_OFF_S_MAX)
             self._failures = min(self._failures + 1, 10)
-        self._told(self._name, "failed")
+        self._told(self._name, "failed", self._line(unreadable))
         return unreadable
+
+    def _line(self, unreadable: Unreadable | None) -> str:
+        now_s = self._now()
+        if unreadable is None:
+            was, self._said = self._said, ""
+            return f"credential {self._name} can be had again" if was else ""
+        if unreadable.reason == self._said or now_s < self._said_at_s + TOLD_S:
+            return ""
+        self._said, self._said_at_s = unreadable.reason, now_s
+        return f"credential {self._name} cannot be had: {unreadable.reason}; {unreadable.remedy}"
 
     def drop(self, need: Need, scope: str, secret: Secret) -> bool:
         """The tool would not take `secret`. Whether the next fetch brings another one: not when that was tried a moment ago."""

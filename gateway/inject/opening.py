@@ -40,7 +40,7 @@ class Services:
     """What credentials need of the rest of the gateway: its signature, somebody who counts what is fetched and given back, the time since the epoch."""
 
     vouch: Vouch = _vouch_for_nobody
-    told: Told = lambda _name, _result: None
+    told: Told = lambda _name, _result, _line: None
     given_back: GivenBack = lambda _name, _result, _line: None
     now: Callable[[], float] = time.time
 

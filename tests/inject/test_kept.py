@@ -34,9 +34,12 @@ class Bench:
         self.now = 1000.0
         self.told: list[str] = []
         self.ended: list[tuple[str, str, str]] = []
-        self.kept = Kept(
-            "c", self.source, lambda name, result: self.told.append(f"{name} {result}"), lambda *told: self.ended.append(told), lambda: self.now
-        )
+        self.lines: list[str] = []
+        self.kept = Kept("c", self.source, self.hear, lambda *told: self.ended.append(told), lambda: self.now)
+
+    def hear(self, name: str, result: str, line: str) -> None:
+        self.told.append(f"{name} {result}")
+        self.lines += [line] if line else []
 
     async def get(self, wanted: Need | None = None, **more) -> str:
         wanted = wanted or need()
@@ -141,6 +144,20 @@ async def test_a_service_that_fails_is_left_alone_longer_each_time_and_for_every
         bench.now += HOLD_OFF_S_MAX + 0.01
     bench.source.fails = None
     assert await bench.get() == f"a/None//#{len(bench.source.fetched)}"
+
+
+async def test_why_it_cannot_be_had_is_told_once_and_what_agents_cause_no_more_than_once_a_minute():
+    bench = Bench()
+    for reason, seconds in (("it is down", 0), ("it is down", 31), ("it answers 500", 1), ("it answers 500", 59), ("no such repository", 1)):
+        bench.now += seconds
+        bench.source.fails = Unreadable(reason, "look at it")
+        with pytest.raises(Unreadable):
+            await bench.get(need(f"a{bench.now}"))
+    assert bench.lines == ["credential c cannot be had: it is down; look at it", "credential c cannot be had: it answers 500; look at it"]
+    bench.source.fails = None
+    await bench.get()
+    await bench.get(need("b"))
+    assert bench.lines[2:] == ["credential c can be had again"]
 
 
 async def test_what_one_agent_may_not_have_is_no_trouble_for_another():
