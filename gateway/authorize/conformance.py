@@ -54,8 +54,8 @@ class Outcome:
 
 
 def case_files(folder: Path) -> list[Path]:
-    """The JSON files below the folder that may be cases, in order."""
-    return sorted(path for path in folder.rglob("*.json") if not path.name.endswith("entities.json"))
+    """The JSON files below the folder that may be cases, in order; or the one file that it is."""
+    return [folder] if folder.is_file() else sorted(path for path in folder.rglob("*.json") if not path.name.endswith("entities.json"))
 
 
 def read_case(path: Path, folder: Path) -> Case | None:
@@ -183,18 +183,20 @@ def _json(path: Path) -> Json:
 
 
 def _beside(path: Path, folder: Path, name: Json) -> str:
-    """A file that a case names, below the root of the corpus: `folder` or one above it. A case cannot reach outside."""
+    """A file that a case names, below the root of the corpus: `folder` or one above it, or the case's own folder, whatever that is called now. A case
+    cannot reach outside.
+    """
     if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
         raise _problem(path, "names a file by something else than a path below the root of the corpus")
     here = folder.resolve()
-    for root in (here, *here.parents):
-        if (root / name).is_file():
-            try:
-                return (root / name).read_bytes().decode()
-            except (OSError, UnicodeDecodeError) as error:
-                raise _problem(path, f"{name} cannot be read: {error}") from error
-    raise _problem(path, f"{name} is not there")
+    found = next((file for file in (*(root / name for root in (here, *here.parents)), path.parent / Path(name).name) if file.is_file()), None)
+    if found is None:
+        raise _problem(path, f"{name} is not there", "name the root of the cases: what a case is about is named from there")
+    try:
+        return found.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _problem(path, f"{name} cannot be read: {error}") from error
 
 
-def _problem(path: Path, message: str) -> Problem:
-    return Problem("conformance_case", message, file=str(path), remedy=_FORMAT)
+def _problem(path: Path, message: str, remedy: str = _FORMAT) -> Problem:
+    return Problem("conformance_case", message, file=str(path), remedy=remedy)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tarfile
+import tempfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,16 +18,17 @@ from gateway.cli.progress import progress
 from gateway.errors import Problem
 
 SHOWN_MAX = 20
+ARCHIVE = ".tar.gz"
+UNPACKED_BYTES_MAX = 2 * 1024**3
 
-Corpus = Annotated[
-    Path, typer.Argument(metavar="DIR", help="A checkout of cedar-integration-tests with corpus-tests.tar.gz unpacked, or a part of it.")
-]
+Corpus = Annotated[Path, typer.Argument(metavar="DIR", help="A checkout of cedar-integration-tests, a folder of it, or its corpus-tests.tar.gz.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def conformance(corpus: Corpus, as_json: AsJson = False) -> None:
     """Does policy here mean what Cedar says? Runs the JSON cases of the official repository cedar-policy/cedar-integration-tests.
 
+    An archive is unpacked for as long as it takes: DIR itself, or one that lies in DIR and was not unpacked there.
     Compares decision, reasons and errors of every request, of all policies and of the slice the gateway would ask, and whether policies
     validate. Exits with 1 when anything disagrees or there is no case.
 
@@ -33,7 +38,8 @@ def conformance(corpus: Corpus, as_json: AsJson = False) -> None:
     disagreeing = [outcome for outcome in outcomes if outcome.disagreements]
     problems += [Problem("conformance", text, file=outcome.file) for outcome in disagreeing for text in outcome.disagreements]
     if not outcomes and not problems:
-        problems.append(Problem("conformance_empty", "there is no case below this folder", file=str(corpus), remedy="name a checkout of the cases"))
+        message = "there is no case below this folder" if corpus.exists() else "there is no such folder"
+        problems.append(Problem("conformance_empty", message, file=str(corpus), remedy="name a checkout of the cases"))
     requests = sum(outcome.requests for outcome in outcomes)
     cut = sum(outcome.cut for outcome in outcomes)
     validations = sum(outcome.validations for outcome in outcomes)
@@ -51,18 +57,44 @@ def conformance(corpus: Corpus, as_json: AsJson = False) -> None:
 
 
 def _run(corpus: Path) -> tuple[list[Outcome], list[Problem]]:
-    """Every case below the folder."""
-    files = case_files(corpus)
+    """Every case of the corpus. What was unpacked is named as if it had been unpacked beside its archive."""
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
-    with progress("comparing", len(files)) as show:
-        for done, path in enumerate(files):
-            show(done)
-            try:
-                case = read_case(path, corpus)
-            except Problem as problem:
-                problems.append(problem)
-            else:
-                if case is not None:
-                    outcomes.append(run_case(case))
+    with tempfile.TemporaryDirectory(prefix="portreeve-conformance-") as made:
+        folders = {corpus: corpus} if corpus.is_dir() or corpus.suffix == ".json" else {}
+        for number, archive in enumerate(_archives(corpus)):
+            folders[_unpack(archive, Path(made, str(number)))] = archive.parent
+        files = [(path, folder) for folder in folders for path in case_files(folder)]
+        with progress("comparing", len(files)) as show:
+            for done, (path, folder) in enumerate(files):
+                show(done)
+                shown = str(folders[folder] / path.relative_to(folder))
+                try:
+                    case = read_case(path, folder if folder.is_dir() else folder.parent)
+                except Problem as problem:
+                    problems.append(problem.moved(shown))
+                else:
+                    if case is not None:
+                        outcomes.append(replace(run_case(case), file=shown))
     return outcomes, problems
+
+
+def _archives(corpus: Path) -> list[Path]:
+    if corpus.is_dir():
+        return [path for path in sorted(corpus.glob(f"*{ARCHIVE}")) if not path.with_name(path.name.removesuffix(ARCHIVE)).is_dir()]
+    return [corpus] if corpus.is_file() and corpus.suffix != ".json" else []
+
+
+def _unpack(archive: Path, into: Path) -> Path:
+    """The folder that now holds what was packed. Raises Problem."""
+    try:
+        with tarfile.open(archive) as packed, progress(f"unpacking {archive.name}", None):
+            if sum(member.size for member in packed) > UNPACKED_BYTES_MAX:
+                message = f"it holds more than {UNPACKED_BYTES_MAX:,} bytes"
+                raise Problem("conformance_archive", message, file=str(archive), remedy="unpack it yourself, and name the folder")
+            packed.extractall(into, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise Problem(
+            "conformance_archive", f"this is no archive of cases: {error}", file=str(archive), remedy="name a checkout of the cases"
+        ) from error
+    return into
