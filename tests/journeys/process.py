@@ -9,10 +9,10 @@ import sys
 
 
 @contextlib.asynccontextmanager
-async def command(*words, before=None):
+async def command(*words, before=None, python=sys.executable):
     """A `portreeve` command that goes on until it is told to stop: yields (process, what it said when it was ready)."""
     run = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         "-m",
         "gateway",
         *map(str, words),
@@ -31,9 +31,9 @@ async def command(*words, before=None):
         await run.communicate()
 
 
-def process(folder, *more, before=None):
+def process(folder, *more, **how):
     """`portreeve serve` on the folder: (process, where it listens)."""
-    return command("serve", "-C", folder, *more, before=before)
+    return command("serve", "-C", folder, *more, **how)
 
 
 async def arrived(up, count):
