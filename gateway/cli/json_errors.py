@@ -14,6 +14,14 @@ from gateway.errors import Problem, Problems
 EXIT_PROBLEM, EXIT_USAGE = 1, 2
 
 
+class Stopped(typer.Exit):
+    """The end of a command that has found out what makes its exit code, and can say no more. `problem` says it."""
+
+    def __init__(self, exit_code: int, problem: Problem) -> None:
+        super().__init__(exit_code)
+        self.problem = problem
+
+
 class JsonErrors(TyperCommand):
     """With `--json`, what ends the command early is printed as `{"ok": false, "problems": [...]}`. Without, it is left to who called."""
 
@@ -31,6 +39,8 @@ class JsonErrors(TyperCommand):
             return super().invoke(ctx)
         try:
             return super().invoke(ctx)
+        except Stopped as stopped:
+            raise _ended(stopped.exit_code, [stopped.problem]) from stopped
         except Problems as found:
             raise _ended(EXIT_PROBLEM, found.problems) from found
         except Problem as problem:

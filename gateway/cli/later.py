@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Later(TyperCommand):
-    """Stands for a command or a group of commands until it is named. `at` is where that is (`module:attribute`), `text` the first sentence of its help."""
+    """Stands for a command or a group of commands until it is named. `at` is where that is (`module:attribute`), `text` the first sentence of its help,
+    `kind` the class of a command.
+    """
 
-    def __init__(self, name: str, at: str, text: str, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, at: str, text: str, settings: Mapping[str, Any] | None = None, *, kind: type[TyperCommand] = TyperCommand) -> None:
         super().__init__(name, help=text)
+        self._kind = kind
         self._name = name
         self._at = at
         self._settings = settings
@@ -33,7 +36,7 @@ class Later(TyperCommand):
         found = getattr(import_module(module), attribute)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(self._name, context_settings=dict(self._settings) if self._settings else None)(found)
+            alone.command(self._name, cls=self._kind, context_settings=dict(self._settings) if self._settings else None)(found)
             return get_command(alone)
         return get_group_from_info(TyperInfo(found, name=self._name), pretty_exceptions_short=True, rich_markup_mode=None, suggest_commands=True)
 

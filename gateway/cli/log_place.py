@@ -11,12 +11,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from gateway.cli.json_errors import Stopped
 from gateway.cli.output import printable
 from gateway.config.load import load
 from gateway.errors import Problem
 from gateway.record import PUBLIC_FILE, BadNote, BrokenLine, LogReader, NoteKey, ObjectBroken, ObjectMissing, parse_keys
 
 TAMPERED, INCOMPLETE, KEY = 1, 3, 4
+PROBLEMS = {TAMPERED: "log_tampered", INCOMPLETE: "log_incomplete", KEY: "log_key"}
 
 Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
 LogFolder = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, when there is no deployment at hand.")]
@@ -64,8 +66,9 @@ def keys_in(path: Path) -> tuple[NoteKey, ...]:
 
 
 def stop(code: int, text: str) -> NoReturn:
+    """End the command with what makes its exit code: on standard error and, for who asked for JSON, there."""
     print(f"portreeve: {printable(text)}", file=sys.stderr)
-    raise typer.Exit(code)
+    raise Stopped(code, Problem(PROBLEMS[code], text))
 
 
 @contextlib.contextmanager

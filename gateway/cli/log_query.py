@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import typer
 
 from gateway.canonical import Json
+from gateway.cli.completion import agents, tools
+from gateway.cli.json_errors import JsonErrors
 from gateway.cli.log_place import INCOMPLETE, AsJson, Folder, LogFolder, place_of, reading, stop
 from gateway.cli.log_view import moment
 from gateway.cli.output import plural, print_table, styled
@@ -23,8 +25,8 @@ from gateway.record import Call, CallIndex, IndexUnusable, LogReader, Query, cou
 
 REPEATABLE = frozenset({"read", "idempotent_write"})
 
-Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT", help="Of this agent.")]
-Tool = Annotated[str | None, typer.Option("--tool", metavar="TOOL", help="To this tool.")]
+Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT", autocompletion=agents, help="Of this agent.")]
+Tool = Annotated[str | None, typer.Option("--tool", metavar="TOOL", autocompletion=tools, help="To this tool.")]
 Decided = Literal["allow", "deny", "hold", "error", "refused"]
 Decision = Annotated[Decided | None, typer.Option("--decision", help="So decided; refused: before policy was asked.")]
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="Not before: 7d, 12h, 30m, or 2026-01-31 (UTC).")]
@@ -117,7 +119,7 @@ def open_calls(
     raise typer.Exit(INCOMPLETE if found else 0)
 
 
-@index.command()
+@index.command(cls=JsonErrors)
 def rebuild(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
     """Make the index anew. Only needed when it is doubted: it is extended, and made anew when it does not fit, by every command that asks it."""
     reader = place_of(folder, log, None, needs_key=False).reader()

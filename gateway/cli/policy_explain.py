@@ -16,8 +16,9 @@ from gateway.authorize.explain import Change, Explanation, Step, explain_basis, 
 from gateway.authorize.replay import ReplayError
 from gateway.authorize.trial import Near, Seen
 from gateway.canonical import Json, JsonError, dumps, loads
+from gateway.cli.completion import agents
 from gateway.cli.output import print_json, print_table, printable, styled
-from gateway.cli.policy_completion import agents, operations
+from gateway.cli.policy_completion import operations
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.policy_log import Decisions, log_faults
 from gateway.errors import Problem

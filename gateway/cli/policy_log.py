@@ -14,8 +14,8 @@ import typer
 
 from gateway.authorize.engine import Uid
 from gateway.canonical import Json
+from gateway.cli.completion import agents
 from gateway.cli.log_place import place_of
-from gateway.cli.policy_completion import agents
 from gateway.cli.progress import progress
 from gateway.cli.when import moment_us
 from gateway.errors import Problem

@@ -14,8 +14,9 @@ from gateway.authorize.cases import ask, case_of
 from gateway.authorize.listing import Listed, Remaining, outlook
 from gateway.call import Deny
 from gateway.canonical import Json, JsonError, loads
+from gateway.cli.completion import agents
 from gateway.cli.output import plural, print_json, print_table, printable
-from gateway.cli.policy_completion import agents, operations
+from gateway.cli.policy_completion import operations
 from gateway.cli.policy_deployment import AsJson, Deployment, Folder
 from gateway.cli.progress import progress
 from gateway.errors import Problem

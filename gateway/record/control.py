@@ -21,13 +21,17 @@ from gateway.errors import Problem, Refusal
 from gateway.record.log import Log, open_log
 from gateway.record.note import NoteKey
 from gateway.record.remote import reach_log
-from gateway.record.signer import NoteSigner, make_next
+from gateway.record.signer import PRIVATE_FILE, NoteSigner, make_next
 
 SOCKET = "control"
 LINE_BYTES_MAX = 65_536
 TIMEOUT_S = 30.0
 KINDS = frozenset({"erase", "kill", "prune", "revoke", "keys.change"})
 """What a command may have written. Everything else is said by the gateway itself."""
+
+
+WRITES_APART = "another process writes this log, and its key is changed while nothing does"
+STOP_IT = "stop the gateway and the log's writer, give the same command again, and start them"
 
 
 class Control:
@@ -39,6 +43,7 @@ class Control:
         self._noticed = noticed
         self._server: asyncio.Server | None = None
         self._path = Path()
+        self._turn = asyncio.Lock()
 
     async def open(self, folder: Path) -> None:
         """Listen in the log's folder, of which the caller MUST be the writer. Raises Problem."""
@@ -83,16 +88,17 @@ class Control:
             return {"error": "this is no request"}
         except Refusal as refusal:
             return {"error": refusal.reason}
+        except Problem as problem:
+            return {"error": problem.message, "remedy": problem.remedy}
         return {"n": receipt.n, "leaf": receipt.leaf}
 
     async def _rotate(self, asked: Json, uid: int) -> dict[str, Json]:
-        keep = asked["keeps"] is True
-        signer = NoteSigner.open(self._keys)
-        if str(signer.key(self._log.origin)) != asked["old"] or str(signer.next_key(self._log.origin)) != asked["new"]:
-            return {"error": "these are not the keys in its folder of keys"}
-        body = {"old": str(asked["old"]), "new": str(asked["new"]), "keeps": keep, "why": str(asked["why"]), "by": f"uid:{uid}"}
-        receipt = await self._log.append("key.rotate", body, renews="keep" if keep else "destroy")
-        return {"n": receipt.n, "leaf": receipt.leaf}
+        keep, why = asked["keeps"] is True, str(asked["why"])
+        if not self._log.signs:
+            return {"error": WRITES_APART, "remedy": STOP_IT}
+        async with self._turn:
+            receipt, fresh = await _rotated(self._log, self._keys, why, keep=keep, uid=uid)
+        return {"n": receipt.n, "leaf": receipt.leaf, "key": str(fresh)}
 
 
 def rotate_key(settings: LogSettings, keys: Path, why: str, *, keep: bool) -> tuple[Receipt, NoteKey]:
@@ -100,27 +106,42 @@ def rotate_key(settings: LogSettings, keys: Path, why: str, *, keep: bool) -> tu
 
     With a writer process of its own the log is rotated while that is stopped: only the process that writes can.
     """
-    signer = NoteSigner.open(keys)
-    fresh = make_next(keys, settings.origin)
-    body = {"old": str(signer.key(settings.origin)), "new": str(fresh), "keeps": keep, "why": why}
+    path = keys / PRIVATE_FILE
+    if not path.exists():
+        remedy = "give the folder of keys that the log's writer has (--keys), as its user"
+        raise Problem("log_key", "the key that signs the log is not here", file=str(path), remedy=remedy)
     connection = _connect(settings.folder)
     if connection is None:
-        return asyncio.run(_rotate_alone(settings, keys, body)), fresh
+        return asyncio.run(_rotate_alone(settings, keys, why, keep=keep))
     with connection:
-        answer = _ask(connection, {"rotate": body}, settings.folder)
+        answer = _ask(connection, {"rotate": {"keeps": keep, "why": why}}, settings.folder)
     if "error" in answer:
-        raise Problem("log_refused", f"the running gateway did not rotate its key: {answer['error']}", file=str(settings.folder))
-    return Receipt(settings.origin, answer["n"], answer["leaf"]), fresh
+        message = f"the running gateway did not rotate its key: {answer['error']}"
+        raise Problem("log_refused", message, file=str(settings.folder), remedy=answer.get("remedy", "see its standard error"))
+    return Receipt(settings.origin, answer["n"], answer["leaf"]), NoteKey.parse(answer["key"])
 
 
-async def _rotate_alone(settings: LogSettings, keys: Path, body: dict[str, Json]) -> Receipt:
-    log = await open_log(settings, NoteSigner.open(keys))
+async def _rotate_alone(settings: LogSettings, keys: Path, why: str, *, keep: bool) -> tuple[Receipt, NoteKey]:
     try:
-        return await log.append("key.rotate", {**body, "by": f"uid:{os.geteuid()}"}, renews="keep" if body["keeps"] else "destroy")
+        log = await open_log(settings, NoteSigner.open(keys))
+    except Problem as problem:
+        if problem.code != "log_locked":
+            raise
+        raise Problem("log_locked", WRITES_APART, file=str(settings.folder), remedy=STOP_IT) from problem
+    try:
+        return await _rotated(log, keys, why, keep=keep, uid=os.geteuid())
     except Refusal as refusal:
         raise Problem("log_unavailable", refusal.reason, file=str(settings.folder), remedy="free space on the log's disk") from refusal
     finally:
         await log.close()
+
+
+async def _rotated(log: Log, keys: Path, why: str, *, keep: bool, uid: int) -> tuple[Receipt, NoteKey]:
+    """Make a key, have the log name it, and let it sign from there on. One at a time: the key that waits is the one that was named last."""
+    signer = await asyncio.to_thread(NoteSigner.open, keys)
+    fresh = await asyncio.to_thread(make_next, keys, log.origin)
+    body = {"old": str(signer.key(log.origin)), "new": str(fresh), "keeps": keep, "why": why, "by": f"uid:{uid}"}
+    return await log.append("key.rotate", body, renews="keep" if keep else "destroy"), fresh
 
 
 def append_record(settings: LogSettings, keys: Path, kind: str, body: Mapping[str, Json]) -> Receipt:

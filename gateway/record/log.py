@@ -78,6 +78,11 @@ class Log:
         return self._scribe.state
 
     @property
+    def signs(self) -> bool:
+        """Whether it is this process that signs the log."""
+        return self._scribe.signs
+
+    @property
     def size(self) -> int:
         """Durable records."""
         return self._scribe.size

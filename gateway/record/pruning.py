@@ -6,6 +6,7 @@ next segment begins with. Proofs of all that remains stay as they are: the tree 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,9 @@ def prune(settings: LogSettings, keys: Path, planned: Plan, why: str, *, force: 
         days = settings.retention_days_min
         remedy = f"prune what is older, or give --force: retention_days_min is {days}"
         raise Problem("log_retention", f"{planned.young} of these records are younger than {days} days", file=str(folder.path), remedy=remedy)
+    if not os.access(folder.segments, os.W_OK):
+        remedy = "run this as the user that writes the log"
+        raise Problem("log_unusable", "another user writes this log, and only that user can take segments away", file=str(folder.path), remedy=remedy)
     last = planned.segments[-1]
     body = {
         "before": planned.before,

@@ -58,6 +58,7 @@ class SocketScribe(asyncio.Protocol):
     """One connection to the writer. `welcomed` is done when it may be used, and raises Refusal when it may not."""
 
     rest_bytes_max = STAMPED_REST_BYTES_MAX
+    signs = False
 
     def __init__(self, origin: str) -> None:
         self._origin = origin

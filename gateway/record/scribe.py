@@ -25,6 +25,8 @@ class Scribe(Protocol):
     """
 
     rest_bytes_max: int
+    signs: bool
+    """Whether the key that signs the log is in this process, so that it can be renewed here."""
 
     @property
     def state(self) -> State: ...
@@ -61,6 +63,7 @@ class ThreadScribe:
     """The log's one writer as a thread of this process. `lock` is the descriptor that keeps other writers out."""
 
     rest_bytes_max = REST_BYTES_MAX
+    signs = True
 
     def __init__(self, writer: Writer, lock: int) -> None:
         self._writer = writer

@@ -30,6 +30,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from gateway.client import GatewayAuth, async_client, client
 from gateway.client.tokens import Held
+from gateway.errors import Problem
 from gateway.secret import Secret
 from tests.journeys.agent_page import IN_FLIGHT_MAX, PAGE, README, World, blocks, commands, mcp_settings, page_world, same_everywhere, shortest_way
 from tests.journeys.place import token_of
@@ -154,14 +155,16 @@ async def test_so_it_is_for_mcp(world: World, as_support_bot: None):
     assert shortest_way("MCP servers in settings").strip('"') == 'headersHelper": "' + mcp_settings(world)["headersHelper"]
 
 
-async def test_a_program_that_asks_a_command_for_its_headers_reaches_the_server(world: World):
+async def test_a_program_that_asks_a_command_for_its_headers_reaches_the_server_in_both_eras_of_the_protocol(world: World):
     settings = mcp_settings(world)
     headers = json.loads(await asyncio.to_thread(world.reader.run, settings["headersHelper"]))
-    async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
-        mcp.Client(streamable_http_client(settings["url"], http_client=http)) as found,
-    ):
-        assert [tool.name for tool in (await found.list_tools()).tools] == ["find", "lend"]
+    for mode in ("auto", "legacy"):  # without sessions, and with one
+        async with httpx2.AsyncClient(headers=headers, trust_env=False) as http:
+            async with mcp.Client(streamable_http_client(settings["url"], http_client=http), mode=mode) as found:
+                assert [tool.name for tool in (await found.list_tools()).tools] == ["find", "lend"]
+                with pytest.raises(mcp.MCPError, match="Books are lent by people"):
+                    await found.call_tool("lend", {"title": "Emma"})
+                assert (await found.call_tool("find", {"title": "Emma"})).content[0].text == "Emma: shelf 7"
 
 
 def test_programs_that_cannot_be_changed_take_url_and_token_from_their_environment(
@@ -304,6 +307,15 @@ def test_a_stopped_agent_hears_that_trying_again_is_no_use_and_no_library_does(
         SDKS[name].call(world, GatewayAuth(world.url, token=token_of(world.reader.folder, "stopped")), ALLOWED)
     assert "Stop, and ask the operator" in str(caught.value) and "[halted, " in str(caught.value)
     assert reached(world, library) == before and "Retrying" not in caplog.text
+
+
+@pytest.mark.parametrize("name", SDKS)
+def test_why_there_is_no_token_is_what_a_library_raises_or_its_cause(world: World, name: str):
+    """A stopped agent gets none, so its call is not even sent."""
+    with pytest.raises((Problem, anthropic.APIConnectionError)) as caught:
+        SDKS[name].call(world, world.auth("stopped"), ALLOWED)
+    why = caught.value.__cause__ if name == "anthropic" else caught.value
+    assert isinstance(why, Problem) and why.code == "unauthorized_client" and "ask the gateway's operator" in str(why)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ from gateway.errors import Problem
 from gateway.record import BadNote, Control, LogReader, NoteSigner, Prover, Question, check_proof, parse_keys, verify_log
 from gateway.record.control import rotate_key
 from gateway.record.note import Checkpoint, NoteKey, keys_text
+from gateway.record.remote import connect_log
 from gateway.record.signer import NEXT_FILE, PRIVATE_FILE, PUBLIC_FILE, make_next
-from tests.record.world import ORIGIN, keys, opened, plain, settings, small_log, twin, verified, write_call
+from tests.record.world import ORIGIN, keys, opened, plain, service, settings, small_log, twin, verified, write_call
 
 
 async def rotated(folder, *, keep=False):
@@ -135,14 +136,54 @@ async def test_a_next_key_that_no_record_names_is_not_used(log):
     assert verified(log).ok
 
 
-async def test_the_gateway_rotates_only_to_the_key_in_its_own_folder(log):
+async def test_two_rotations_at_once_come_one_after_the_other(log):
+    async with opened(log) as running:
+        control = Control(running, log / "keys", unmoved)
+        one, two = await asyncio.gather(*[control._answer(b'{"rotate":{"keeps":false,"why":"w"}}', 0) for _ in range(2)])
+    first, second = [record.body for record in LogReader(log / "log").records() if record.kind == "key.rotate"]
+    assert (first["new"], second["old"], second["new"]) == (one["key"], one["key"], two["key"])
+    assert str(keys(log)[0]) == two["key"]
+    assert judged(log, published(log)).ok
+
+
+async def test_a_stop_between_record_and_keys_is_made_good_before_another_key_is_named(log):
+    fresh = make_next(log / "keys", ORIGIN)
+    async with opened(log) as running:
+        await running.append("key.rotate", {"old": str(keys(log)[0]), "new": str(fresh), "keeps": False, "why": "w"})
+    _, newest = await rotated(log)
+    assert [key.id for key in published(log)][-2:] == [fresh.id, newest.id]
+    assert judged(log, published(log)).ok
+
+
+async def test_without_the_key_that_signs_none_is_made(log):
+    (log / "keys").rename(log / "elsewhere")
+    with pytest.raises(Problem, match="not here"):
+        await rotated(log)
+    assert not (log / "keys").exists()
+
+
+async def test_a_key_that_cannot_be_used_is_told_and_not_rotated(log):
     async with opened(log) as running:
         size = running.size
-        control = Control(running, log / "keys", unmoved)
-        line = f'{{"rotate":{{"old":"{keys(log)[0]}","new":"{NoteKey(ORIGIN, bytes(32))}","keeps":false,"why":"w"}}}}'.encode()
-        make_next(log / "keys", ORIGIN)
-        assert "error" in await control._answer(line, 0)
-        assert running.size == size
+        (log / "keys" / PRIVATE_FILE).chmod(0o644)
+        answer = await Control(running, log / "keys", unmoved)._answer(b'{"rotate":{"keeps":false,"why":"w"}}', 0)
+        assert ("can read" in answer["error"], "chmod 600" in answer["remedy"], running.size) == (True, True, size)
+
+
+async def test_a_worker_cannot_rotate_the_key_and_says_what_to_do(tmp_path):
+    with service(tmp_path) as found:
+        log = await connect_log(settings(tmp_path), found.path)
+        control = Control(log, tmp_path / "keys", unmoved)
+        await control.open(tmp_path / "log")
+        with pytest.raises(Problem, match=r"another process writes this log.*stop the gateway and the log's writer"):
+            await rotated(tmp_path)
+        await control.close()
+        with pytest.raises(Problem, match=r"another process writes this log.*stop the gateway and the log's writer"):
+            await rotated(tmp_path)
+        await log.close()
+    assert not (tmp_path / "keys" / NEXT_FILE).exists()
+    await rotated(tmp_path)
+    assert judged(tmp_path, published(tmp_path)).ok
 
 
 async def test_the_private_key_that_was_is_overwritten(log):
@@ -166,7 +207,7 @@ def test_keys_come_back_with_their_sizes_and_gaps_are_found():
 
 async def test_without_a_gateway_that_answers_nothing_is_written_past_it(log):
     async with opened(log):
-        with pytest.raises(Problem, match="another gateway writes"):
+        with pytest.raises(Problem, match="another process writes"):
             await rotated(log)
 
 
