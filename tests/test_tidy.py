@@ -59,7 +59,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "publicsuffixlist": ("authorize/hosts.py",),
     "jwt": ("identify/", "inject/assertion.py"),  # the latter signs as a client of other services
     # fetch.py: keys and answers about tokens, never calls to tools; client/: what an agent calls the gateway with
-    "httpx2": ("fetch.py", "forward/", "cli/demo/", "client/"),
+    "httpx2": ("fetch.py", "forward/", "cli/demo/", "cli/curl.py", "client/"),
     "httptools": ("forward/", "doors/"),
     "prometheus_client": ("metrics.py", "token_metrics.py", "halt_metrics.py"),
     "starlette": ("doors/", "app.py", "cli/demo/upstream.py"),  # the demo's upstream stands in for somebody else's service

@@ -10,6 +10,8 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -45,6 +47,10 @@ class Origin(Protocol):
 
     def variables(self, token: Secret) -> dict[str, str]: ...
 
+    def auth(self, *, bound: bool) -> GatewayAuth:
+        """For calls of this process; `bound`: with tokens that are bound to a key of its own, and proofs. Raises as `token` does."""
+        ...
+
     def end(self) -> None: ...
 
 
@@ -62,6 +68,12 @@ class Here:
     def variables(self, token: Secret) -> dict[str, str]:
         return variables(self._settings.url, audience(self._settings), self._settings.tools, token)
 
+    def auth(self, *, bound: bool) -> GatewayAuth:
+        key = AgentKey.make()
+        minted = mint_here(self._settings, self._agent, replace(self._wish, bound_to=key.thumbprint if bound else ""))
+        url = self._settings.url
+        return GatewayAuth(environment().url or url, issuer=url, token=minted.token.reveal(), dpop=key if bound else False)
+
     def end(self) -> None:
         """Nothing: whoever has the signing key needs no other."""
 
@@ -71,12 +83,20 @@ class There:
 
     def __init__(self, agent: str, url: str, key: Path | None, scopes: tuple[str, ...]) -> None:
         self._agent = agent
-        self._auth = GatewayAuth(url, key_file=key or "", scope=" ".join(scopes))
+        self._auth_of = partial(GatewayAuth, url, key_file=key or "", scope=" ".join(scopes))
+        self._auth = self._auth_of()
         self._held: Held | None = None
 
     def token(self) -> Minted:
         tokens = self._auth.tokens
-        held = tokens.get() if self._held is None else tokens.after(self._held) or self._held
+        try:
+            held = tokens.get() if self._held is None else tokens.after(self._held) or self._held
+        except Problem as problem:
+            if problem.code != "invalid_dpop_proof" or tokens.key is not None:
+                raise
+            message = f"tokens of the agent {self._agent[:80]!r} must be bound to a key, and whoever only has the token has not the key"
+            remedy = f"call with: portreeve curl --as {self._agent[:80]} PATH, or gateway.client with GatewayAuth(dpop=True)"
+            raise Problem("key_needed", message, remedy=remedy) from problem
         self._held = held
         agent, expires_at, scopes = _said_by(held.token)
         if agent != self._agent:
@@ -91,6 +111,12 @@ class There:
         if not answer.is_success:
             raise Problem("gateway_refused", f"{self._auth.url} answered {answer.status_code}: {_told_by(answer.text)}")
         return variables(self._auth.url, f"{self._auth.url}/tools", (tool["name"] for tool in answer.json()["tools"]), token)
+
+    def auth(self, *, bound: bool) -> GatewayAuth:
+        if bound:
+            self._auth = self._auth_of(dpop=True)
+        self.token()
+        return self._auth
 
     def end(self) -> None:
         self._auth.tokens.revoke()

@@ -45,6 +45,7 @@ COMMANDS = (
         "gateway.cli.agent_tokens:headers",
         "Print request headers as JSON, for clients that ask for them.",
     ),
+    Later("curl", "gateway.cli.curl:curl", "Make one call as an agent, and print the answer as it comes."),
     Later(
         "enrol",
         "gateway.cli.agent_tokens:enrol",

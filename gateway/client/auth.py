@@ -27,7 +27,7 @@ class GatewayAuth(httpx2.Auth):
     It serves httpx, too, as `class Auth(GatewayAuth, httpx.Auth)` without a body, and `requests` as it is: the latter's requests are not sent again.
 
     `url`: the gateway's; without it PORTREEVE_URL, then that of the key file. `token` or `key_file`: instead of what the environment has.
-    `dpop`: bind tokens to a key that only this process has, and prove it with each request (RFC 9449). `issuer`: the gateway's own URL, when it
+    `dpop`: bind tokens to a key that only this process has, or to one of yours, and prove it with each request (RFC 9449). `issuer`: the gateway's own URL, when it
     is reached by another. `scope`: what the tokens shall be limited to, separated by spaces. `transport`: for tokens instead of the
     default one, for example `httpx2.HTTPTransport(verify=context)` with a CA of your own.
 
@@ -43,7 +43,7 @@ class GatewayAuth(httpx2.Auth):
         *,
         token: str = "",
         key_file: Path | str = "",
-        dpop: bool = False,
+        dpop: bool | AgentKey = False,
         issuer: str = "",
         scope: str = "",
         transport: httpx2.BaseTransport | None = None,
@@ -60,7 +60,8 @@ class GatewayAuth(httpx2.Auth):
         self._origin = _origin_of(self.url)
         self._issuer = (issuer or found.issuer or self.url).rstrip("/")
         service = TokenService(self.url, self._issuer, transport)
-        self.tokens = Tokens(source, service, scope, key=AgentKey.make() if dpop else None)
+        yours = dpop if isinstance(dpop, AgentKey) else None
+        self.tokens = Tokens(source, service, scope, key=yours or (AgentKey.make() if dpop else None), are_bound=yours is not None)
 
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         """The flow for `httpx2.Client`."""

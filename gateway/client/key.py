@@ -91,6 +91,11 @@ class AgentKey:
         x, y = (segment(number.to_bytes(_LENGTH, "big")) for number in (numbers.x, numbers.y))
         return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
 
+    @property
+    def thumbprint(self) -> str:
+        """What tokens that are bound to the key name it by (RFC 7638)."""
+        return segment(hashlib.sha256(json.dumps(self.public, sort_keys=True, separators=(",", ":")).encode("ascii")).digest())
+
     def assertion(self, audience: str) -> str:
         """What proves to `audience`, the gateway's own URL, that its sender is the agent: for one use, within ASSERTION_S (RFC 7523 section 3)."""
         now = int(time.time())

@@ -31,12 +31,21 @@ class Held:
 
 
 class Tokens:
-    """Safe for threads. `key` is what tokens shall be bound to (RFC 9449); it needs a source that asks the service. Raises Problem otherwise."""
+    """Safe for threads. `key` is what tokens shall be bound to (RFC 9449), and with `are_bound` what those are bound to that others asked for; else it
+    needs a source that asks the service. Raises Problem otherwise.
+    """
 
     def __init__(
-        self, source: Source, service: TokenService, scope: str = "", *, key: AgentKey | None = None, now: Callable[[], float] = time.monotonic
+        self,
+        source: Source,
+        service: TokenService,
+        scope: str = "",
+        *,
+        key: AgentKey | None = None,
+        are_bound: bool = False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        if key is not None and isinstance(source, Ready):
+        if key is not None and isinstance(source, Ready) and not are_bound:
             remedy = "give the agent a key (portreeve enrol), or leave dpop out"
             raise Problem("dpop_needs_service", "a token that somebody else asked for cannot be bound to a key of this process", remedy=remedy)
         self.key = key
@@ -96,7 +105,7 @@ class Tokens:
 
     def _ask(self) -> Held:
         if isinstance(self._source, Ready):
-            return Held(self._source.token())
+            return Held(self._source.token(), bound=self.key is not None)
         form = {**self._source.form(self._service.issuer), **({"scope": self._scope} if self._scope else {})}
         now = self._now()  # before it is asked for: the way back must not lengthen its life
         issued = self._service.ask(form, self.key)

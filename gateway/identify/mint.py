@@ -127,7 +127,9 @@ def _check(agent: Agent, wish: Wish, audience: str, now: float) -> None:
 
 def _check_binding(agent: Agent, wish: Wish) -> None:
     if agent.pop == "required" and not wish.bound_to:
-        remedy = "bind the token to a key of the caller: --jkt THUMBPRINT"
+        remedy = (
+            f"call with a proof: portreeve curl --as {agent.id} PATH, or gateway.client with GatewayAuth(dpop=True); --jkt binds it to a key of yours"
+        )
         raise Problem("key_needed", f"tokens of the agent {agent.id!r} must be bound to a key", file=agent.file, key="token.pop", remedy=remedy)
     if agent.pop == "none" and wish.bound_to:
         remedy = 'its file needs [token] pop = "optional"'

@@ -121,3 +121,8 @@ def test_the_scope_is_asked_for():
     gate = Gate()
     tokens(gate, scope="tickets:read").get()
     assert gate.asked[0]["scope"] == "tickets:read" and gate.asked[0]["grant_type"] == "client_credentials"
+
+
+def test_a_token_that_somebody_asked_for_with_a_key_of_ours_goes_with_its_proofs():
+    held = Tokens(Given(Secret("mine")), TokenService(URL, URL), key=AgentKey.make(), are_bound=True).get()
+    assert (held.token, held.bound) == (Secret("mine"), True)
