@@ -78,7 +78,7 @@ class Suggestion:
     @property
     def text(self) -> str:
         """The policy with a comment on what it rests on."""
-        days = f"{_day(self.first)} to {_day(self.last)}"
+        days = " to ".join(dict.fromkeys((_day(self.first), _day(self.last))))
         comment = [f"// {_allowed(self.calls)}, {days}; the newest is decision {self.newest}."]
         comment += [f"// Not bounded by what was seen: {', '.join(self.unbounded)}."] if self.unbounded else []
         actions = [f"Action::{quoted(action)}" for action in self.actions]

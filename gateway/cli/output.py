@@ -8,22 +8,27 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 
 from gateway.config.kinds import looks_secret
 from gateway.errors import Problem
 
 SOURCE_LINE_MAX = 160
+COLUMN_MIN = 12
+GAP = "  "
 
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
 _SECRET_KEY = re.compile(r"(?i)(secret|passw|token|key|credential|auth|bearer|format|url)")
 _ASSIGNED = re.compile(r"""^\s*[A-Za-z0-9_."'-]+\s*=\s*""")
 _REFERENCE = re.compile(r"""\s*["'](?:env:[A-Za-z_][A-Za-z0-9_]*|file:[A-Za-z0-9_./-]+)["']\s*(?:#.*)?""")
+_PART = re.compile(r"[^\s./:,-]*[\s./:,-]+|[^\s./:,-]+")
 _USER_INFO = re.compile(r"//[^/\s\"']*@")
 
 
@@ -126,13 +131,34 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table in columns as wide as their content; the last one is not padded."""
-    body = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(cell_len(row[i]) for row in [list(headings), *body]) for i in range(len(headings))]
-    for number, row in enumerate([list(headings), *body]):
-        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
-        text = "  ".join(cells).rstrip()
-        print(styled(text, "bold", sys.stdout) if number == 0 else text)
+    """A table in columns as wide as their content; the last one is not padded. On a terminal that is narrower, long cells go on in further lines."""
+    table = [list(headings), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(cell_len(row[i]) for row in table) for i in range(len(headings))]
+    if sys.stdout.isatty():
+        widths = _narrowed(widths, shutil.get_terminal_size().columns - len(GAP) * (len(widths) - 1))
+    for number, row in enumerate(table):
+        for cells in zip_longest(*(_folded(cell, width) for cell, width in zip(row, widths, strict=True)), fillvalue=""):
+            text = GAP.join(cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True)).rstrip()
+            print(styled(text, "bold", sys.stdout) if number == 0 else text)
+
+
+def _narrowed(widths: list[int], room: int) -> list[int]:
+    """The widths with the widest taken down until all fit, or until nothing may be narrower."""
+    found = list(widths)
+    while sum(found) > room and max(found) > COLUMN_MIN:
+        found[found.index(max(found))] -= 1
+    return found
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    """The cell in lines, broken behind a space or a sign that joins names, and within a name only where that does not help."""
+    lines = [""]
+    for part in _PART.findall(cell):
+        if cell_len((lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        *whole, last = chop_cells(lines.pop() + part, width)
+        lines += [*whole, last]
+    return [line.strip() for line in lines if line.strip()] or [""]
 
 
 def print_ticks(parts: Iterable[tuple[bool | None, str, str]]) -> None:

@@ -125,7 +125,10 @@ def _print(changed: Sequence[Difference], found: Found) -> None:
     print()
     for pair in found.blind:
         print(f"{printable(pair.action)}: no call is known that the contract takes, so nothing was tried; add a case")
-    print(f"Tried {plural(found.calls, 'call')} of {plural(found.searched, 'pair')} of agent and operation. {_certain(found.same)}")
+    if found.searched or not found.same:
+        print(f"Tried {plural(found.calls, 'call')} of {plural(found.searched, 'pair')} of agent and operation. {_certain(found.same)}".rstrip())
+    else:
+        print(f"No call can be decided otherwise: for all {plural(found.same, 'pair')} of agent and operation the same policies apply on both sides.")
     if found.searched:
         print("The search is bounded: what it did not find may exist. See also what it would have changed: portreeve policy replay --candidate DIR")
 

@@ -133,7 +133,8 @@ def _logged(folder: Path, number: int) -> _Told:
 def _print(told: _Told) -> None:
     found = told.explanation
     word, style = _WORDS[found.judgement.verdict]
-    print(f"\n{styled(word, style, sys.stdout)}  {styled(printable(', '.join(found.who)), 'bold', sys.stdout)}   {told.title}")
+    agent, operation, _ = (Uid.parse(uid).id for uid in found.who)
+    print(f"\n{styled(word, style, sys.stdout)}  {styled(printable(f'{agent} calling {operation}'), 'bold', sys.stdout)}   {told.title}")
     reasons = ", ".join(found.judgement.reasons) or "no permit applies"
     asked = untyped.arguments(found.context)
     with_ = f"arguments: {dumps(asked).decode()}" if asked else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,9 @@ from gateway.cli.output import print_json
 from gateway.cli.policy_completion import operations
 from gateway.cli.policy_deployment import Deployment, Folder
 from gateway.errors import Problem
+
+_EMPTY = re.compile(r"\{\s+\}")
+"""A record without members, as the engine prints it."""
 
 TEXT, JSON = "portreeve.cedarschema", "portreeve.cedarschema.json"
 """Names that editors with support for Cedar find by themselves."""
@@ -62,6 +66,7 @@ def _only(generated: Mapping[str, Json], action: str) -> dict[str, Json]:
 
 def _text(source: SchemaSource) -> str:
     text = str(parse_schema(dumps(source.generated).decode())).replace("__cedar::", "").strip()
+    text = _EMPTY.sub("{}", text)
     return f"{text}\n\n// from schema.cedarschema\n{source.declared.strip()}" if source.declared.strip() else text
 
 

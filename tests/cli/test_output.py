@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 
@@ -126,3 +127,44 @@ def test_json_moves_no_cursor_and_says_the_same(capsys):
     assert [c for c in printed if c != "\n" and not c.isprintable()] == []
     assert "é" in printed
     assert json.loads(printed) == value
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_table_wider_than_the_terminal_goes_on_in_further_lines(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = [("support-deletes-with-approval", "permit", "when context.input.amount < 5"), ("x", "forbid", "no condition")]
+    with contextlib.redirect_stdout(Terminal()) as narrow:
+        print_table(("policy", "effect", "condition"), rows)
+    assert narrow.getvalue().splitlines() == [
+        "policy           effect  condition",
+        "support-         permit  when context.",
+        "deletes-with-            input.amount <",
+        "approval                 5",
+        "x                forbid  no condition",
+    ]
+    monkeypatch.setenv("COLUMNS", "80")
+    for stream in (Terminal(), io.StringIO()):
+        with contextlib.redirect_stdout(stream):
+            print_table(("policy", "effect", "condition"), rows)
+        assert len(stream.getvalue().splitlines()) == 3
+    monkeypatch.setenv("COLUMNS", "40")
+    with contextlib.redirect_stdout(io.StringIO()) as pipe:
+        print_table(("policy", "effect", "condition"), rows)
+    assert "support-deletes-with-approval  permit  when context.input.amount < 5\n" in pipe.getvalue()
+
+
+def test_a_table_of_many_columns_keeps_words_to_read_however_narrow_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with contextlib.redirect_stdout(Terminal()) as narrow:
+        print_table(("a", "b", "c"), [("long enough to be cut", "\u540d\u524d" * 4 + " x", "x" * 25)])
+    assert narrow.getvalue().splitlines()[1:] == [
+        "long enough   \u540d\u524d\u540d\u524d\u540d\u524d  xxxxxxxxxxxx",
+        "to be cut     \u540d\u524d x        xxxxxxxxxxxx",
+        "                            x",
+    ]
