@@ -71,7 +71,9 @@ def prune(
     given = {"n": int(before)} if numbered else {"t": moment_us(before, "--before")}
     planned = pruning.plan(reader.folder, settings.log, **given)
     if not planned.segments:
-        print_json({"segments": 0, "records": 0}) if as_json else print("nothing to prune: no complete segment ends before that")
+        print_json({"segments": 0, "records": 0, "before": 0, "record": None}) if as_json else print(
+            "nothing to prune: no complete segment ends before that"
+        )
         return
     newest = planned.segments[-1].last_t
     if not yes:

@@ -121,7 +121,10 @@ def open_calls(
 
 @index.command(cls=JsonErrors)
 def rebuild(folder: Folder = Path(), log: LogFolder = None, as_json: AsJson = False) -> None:
-    """Make the index anew. Only needed when it is doubted: it is extended, and made anew when it does not fit, by every command that asks it."""
+    """Make the index anew. Only needed when it is doubted: it is extended, and made anew when it does not fit, by every command that asks it.
+
+    Example: portreeve log index rebuild
+    """
     reader = place_of(folder, log, None, needs_key=False).reader()
     began = time.perf_counter()
     with reading(), _progress(reader) as progress:

@@ -18,6 +18,8 @@ def show(number: Number, *, folder: Folder = Path(), log: LogFolder = None, key:
     """Print one record, and whether it is as it was signed. With --json exactly as it is stored: the bytes whose hash is its leaf.
 
     Exit codes: 0 shown, 1 it is not what was signed.
+
+    Example: portreeve log show 1042
     """
     where = place_of(folder, log, key, needs_key=False)
     with reading():
@@ -38,6 +40,8 @@ def explain(number: Number, *, folder: Folder = Path(), log: LogFolder = None, k
     """Tell the story of one decision: who, what, with which arguments, which policies decided, what came of it, and whether it is as it was signed.
 
     Exit codes: 0 told, 1 it is not what was signed.
+
+    Example: portreeve log explain 1042
     """
     where = place_of(folder, log, key, needs_key=False)
     with reading():
@@ -58,7 +62,10 @@ def explain(number: Number, *, folder: Folder = Path(), log: LogFolder = None, k
 
 
 def checkpoint(folder: Folder = Path(), log: LogFolderWithKey = None, key: KeyFile = None, as_json: AsJson = False) -> None:
-    """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it."""
+    """Print the newest checkpoint, a signed note, after verifying it. Keep it elsewhere: no later log may contradict it.
+
+    Example: portreeve log checkpoint > seen.note
+    """
     where = place_of(folder, log, key, needs_key=True)
     with reading():
         newest = where.reader().checkpoint(where.keys)
