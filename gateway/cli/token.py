@@ -148,5 +148,7 @@ def _say(findings: Findings, took_s: float, *, as_json: bool) -> None:
         print_json({**verdict, "claims": claims, "payload": signed, "took_us": round(took_s * 1_000_000)})
     elif findings.code:
         print(f"refused: {findings.reason}")
+        if findings.code == "typ":
+            print(f"portreeve: --typ NAME takes tokens of another type, --typ {ANY} those of any", file=sys.stderr)
     else:
         print_json({"payload": signed} if claims is None else claims)

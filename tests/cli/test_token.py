@@ -57,7 +57,8 @@ def test_the_precise_reason_against_a_token_is_printed(jwks: Path, words: tuple[
 
 def test_a_token_of_another_type_is_taken_only_when_that_is_asked_for(jwks: Path):
     plain = THEM.token({"typ": ABSENT}, **FRESH)
-    assert "typ is not at+jwt" in verify(jwks, plain).stdout
+    refused = verify(jwks, plain)
+    assert "typ is not at+jwt" in refused.stdout and "--typ any" in refused.stderr
     assert verify(jwks, plain, "--typ", "JWT", "--typ", "absent").exit_code == 0
 
 
