@@ -35,6 +35,7 @@ class Orders:
         self._lock = lock
         self._speaks = speaks
         self._seen = self._print()
+        self._keys_trouble = ""
         self._rekeying: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._glass_broken = False
@@ -45,11 +46,16 @@ class Orders:
         self._timing = asyncio.create_task(self._keep_time())
 
     async def noticed(self, kind: str) -> None:
-        """A command has changed the state and wants it recorded: it is in force here before the record is written and the command is answered."""
+        """A command has changed the state and wants it recorded: it is in force here before the record is written and the command is answered.
+
+        Raises Refusal where it cannot be; then there is no record.
+        """
         if kind in {"kill", "revoke", "keys.change"}:
             await self._trust.look(closely=True)
             if self._rekeying is not None:
-                await self._rekeying
+                await asyncio.wait([self._rekeying])  # who gives up waiting does not stop it
+            if kind == "keys.change" and self._print() != self._seen:
+                raise Refusal("state_unavailable", reason=self._keys_trouble or "the signing keys that are on disk now are not in force yet")
         else:
             self._pipeline.redactor.look()
 
@@ -66,7 +72,9 @@ class Orders:
             self._report(f"the file {GLASS} {'halts every call' if board.glass_broken else 'is gone'}")
             if self._speaks:
                 self._record("kill", {"what": "all", "on": board.glass_broken, "why": f"the file {GLASS}", "by": "file"})
+        self._look_at_keys()
 
+    def _look_at_keys(self) -> None:
         if self._print() != self._seen and (self._rekeying is None or self._rekeying.done()):
             self._rekeying = asyncio.create_task(self._rekey())
 
@@ -92,25 +100,31 @@ class Orders:
                 async with asyncio.timeout(LOOK_S if ends_at is None else min(ends_at - now, LOOK_S)):
                     await self._news.wait()
             self._sweep()
+            self._look_at_keys()  # also those that could not be taken into force, and those of a command that died before it could tell
 
     def _print(self) -> Print:
         return print_of([self._pipeline.state.settings.keys])
 
     async def _rekey(self) -> None:
-        """Take other signing keys into force, and nothing else: a command has changed them. A reload under way ends first."""
+        """Take other signing keys into force, and nothing else: a command has changed them, maybe again meanwhile. A reload under way ends first."""
         async with self._lock:
-            self._seen, before = self._print(), self._pipeline.state
-            try:
-                state = await asyncio.to_thread(with_keys, before, self._trust)
-                if state.digest == before.digest:
+            while (seen := self._print()) != self._seen:
+                before = self._pipeline.state
+                try:
+                    state = await asyncio.to_thread(with_keys, before, self._trust)
+                    if state.digest != before.digest:
+                        await announce(self._pipeline.log, state, before)
+                except (Problems, Refusal) as error:
+                    trouble = f"the signing keys that are on disk now do not go into force: {error}"
+                    if trouble != self._keys_trouble:
+                        self._report(trouble)
+                    self._keys_trouble = trouble
                     return
-                await announce(self._pipeline.log, state, before)
-            except (Problems, Refusal) as error:
-                self._report(f"the signing keys that are on disk now do not go into force: {error}")
-                return
-            self._pipeline.state = state
-            self._report(f"signing with key {state.keys.kid}; {len(state.keys.public)} keys verify")
-        self._pipeline.halting.sweep(state.identifier.verifier.against)
+                self._seen, self._keys_trouble = seen, ""
+                if state.digest != before.digest:
+                    self._pipeline.state = state
+                    self._report(f"signing with key {state.keys.kid}; {len(state.keys.public)} keys verify")
+        self._pipeline.halting.sweep(self._pipeline.state.identifier.verifier.against)
 
     async def close(self) -> None:
         """Stop looking at the clock; a change of keys under way ends first."""

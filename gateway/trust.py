@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.errors import Problem, Problems
+from gateway.errors import Problem, Problems, Refusal
 from gateway.identify.dpop import Proofs
 from gateway.identify.federation import KeySources
 from gateway.identify.keysource import Told
@@ -48,6 +48,7 @@ class Trust:
         self.changed: Callable[[], None] = lambda: None
         self._databases = [database, *([spent] if spent else [])]
         self._learning = asyncio.Lock()
+        self._is_behind = False
         self._follower: asyncio.Task[None] | None = None
 
     @classmethod
@@ -75,7 +76,17 @@ class Trust:
         """Begin to fetch the keys of foreign issuers, and to follow what other processes halt, revoke and enrol. Nothing may be served before."""
         await self.sources.replace(identities.issuers)
         await self.look(closely=True)
+        self._begin_following()
+
+    def _begin_following(self) -> None:
         self._follower = asyncio.create_task(self._follow())
+        self._follower.add_done_callback(self._ended)
+
+    def _ended(self, follower: asyncio.Task[None]) -> None:
+        """It never ends by itself, so something broke that nobody foresaw: nothing may go until a look has succeeded again."""
+        if not follower.cancelled():
+            self.halts.board.trouble = f"following the state broke: {type(follower.exception()).__name__}"
+            self._begin_following()
 
     async def _follow(self) -> None:
         while True:
@@ -92,13 +103,15 @@ class Trust:
         async with self._learning:
             try:
                 board.glass_broken = self._glass.exists()
-                new = await self._databases[0].has_changed() or bool(board.trouble) or closely
+                new = await self._databases[0].has_changed() or bool(board.trouble) or self._is_behind or closely
                 if new:
+                    self._is_behind = True  # until all of it is learnt: who looks may be cancelled on the way
                     await self.halts.refresh()
                     await self.revocations.refresh()
                     await self.enrolments.refresh()
+                    self._is_behind = False
                 board.trouble = ""
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, Refusal, ValueError) as error:  # the last two: more than can be remembered, and a key that is none
                 new, board.trouble = False, f"the state cannot be read: {type(error).__name__}: {error}"
         if new or before != (board.trouble, board.glass_broken):
             self.changed()

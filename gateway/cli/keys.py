@@ -108,7 +108,7 @@ def _tell(settings: Settings, body: dict[str, object]) -> int | None:
     """Have running gateways look at the keys, and record it."""
     with store_of(settings) as (store, _):
         store.touch()
-    return record_order(settings, "keys.change", body)
+    return record_order(settings, "keys.change", body, "the keys are changed on disk")
 
 
 def _until(key: KeyFile) -> str | None:

@@ -186,12 +186,12 @@ def _check_known(name: str, known: Iterable[str], kind: str) -> None:
         raise Problem(f"unknown_{kind}", f"there is no {kind} {name!r}; nothing was halted", remedy=f"{remedy}to halt it all the same: --unknown")
 
 
-def record_order(settings: Settings, kind: str, body: dict[str, object]) -> int | None:
-    """The record's number; None, and a line, when it could not be written: the halt stands all the same."""
+def record_order(settings: Settings, kind: str, body: dict[str, object], stands: str = "it is in force") -> int | None:
+    """The record's number; None, and a line, when it could not be written. `stands` is what holds all the same."""
     try:
         return append_record(settings.log, settings.keys, kind, body).n
     except (Problem, Problems) as error:
-        print(f"portreeve: it is in force, but could not be recorded: {error}", file=sys.stderr)
+        print(f"portreeve: {stands}, but could not be recorded: {error}", file=sys.stderr)
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -110,4 +111,5 @@ def _ready(gateway: Gateway, *, as_json: bool) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"portreeve: {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it any more: that must not stop what was to be said
+        print(f"portreeve: {text}", file=sys.stderr, flush=True)

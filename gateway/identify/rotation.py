@@ -92,6 +92,7 @@ def compromise(folder: Path, kid: str) -> Moved:
             known = ", ".join(key.kid for key in keys)
             raise Problem("unknown_key", f"there is no key {kid[:80]!r}", file=str(folder), remedy=f"known keys: {known}")
         (key,) = named
+        second = folder / _retired_name(kid)  # of the key that signs, where a rotation ended in the middle
         waiting = [other for other in keys if other.state == "next" and other is not key]
         if key.state != "active":
             key.path.unlink()
@@ -100,6 +101,7 @@ def compromise(folder: Path, kid: str) -> Moved:
         else:
             fresh = create_key(folder / ".fresh")
             fresh.replace(key.path)
+        second.unlink(missing_ok=True)
         left = list_keys(folder)
         return Moved(left[0].kid, next((other.kid for other in left if other.state == "next"), ""), "", (kid,))
 
@@ -108,7 +110,11 @@ def _retire(active: KeyFile, now: float) -> None:
     """A second name for the key that signs, before it loses its first one: there is never a moment in which its tokens do not verify."""
     os.utime(active.path, (now, now))
     with contextlib.suppress(FileExistsError):  # an earlier rotation ended here
-        os.link(active.path, active.path.with_name(f"retired-{active.kid[:16]}.pem"))
+        os.link(active.path, active.path.with_name(_retired_name(active.kid)))
+
+
+def _retired_name(kid: str) -> str:
+    return f"retired-{kid[:16]}.pem"
 
 
 def _publish(folder: Path) -> str:

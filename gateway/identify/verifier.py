@@ -108,6 +108,11 @@ class Verifier:
     def against(self, identity: Identity) -> str:
         """Why a token that verified once would not be taken now; empty when it would. Expiry is not looked at: a call may outlive its token."""
         revoked, now = self.identities.revoked, self._now()
+        if identity.issuer == self._issuer:
+            if identity.key_id not in self._keys.public and now < identity.expires_at:  # a key that leaked can claim any epoch
+                return "the key that signed the token is no key of this issuer any more"
+        elif not self.identities.trusts(identity.issuer, identity.subject):
+            return "the issuer of the token is not in force any more"
         denial = revoked.denies("jti", identity.token_id, now) or revoked.denies("kid", identity.key_id, now)
         if denial is not None:
             return f"the {denial.kind} is revoked: {denial.reason}"

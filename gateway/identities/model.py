@@ -158,6 +158,14 @@ class Identities:
         """When the next registration lapses after `now`; None when none will."""
         return min((agent.expires_at for agent in self.agents.values() if agent.expires_at is not None and agent.expires_at > now), default=None)
 
+    def trusts(self, issuer: str, subject: str) -> bool:
+        """Whether a token of another issuer, by its `iss` and `sub`, would still find that issuer in force."""
+        return any(
+            not one.disabled and ((one.url and one.url == issuer) or (one.trust_domain and subject.startswith(f"spiffe://{one.trust_domain}/")))
+            for one in self.issuers.values()
+            if one.kind != "self"
+        )
+
     @property
     def own_issuer(self) -> Issuer:
         """The gateway itself; the loader makes sure that there is exactly one."""

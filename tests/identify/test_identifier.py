@@ -123,6 +123,19 @@ async def test_a_direct_token_that_was_remembered_ends_with_its_time(world: Worl
         await found.identify(text)
 
 
+@pytest.mark.parametrize(("issuer", "kind"), [(URL, "oidc"), ("spiffe://mesh.example", "spiffe")])
+async def test_a_call_with_a_direct_token_is_over_when_its_issuer_is(world: World, issuer: str, kind: str):
+    """Streams, and calls that wait, are asked about again when a file changes."""
+    mesh = Issuer("mesh", "spiffe", trust_domain="mesh.example", source=world.issuer.source, audience=GATEWAY)
+    known = world.issuer if kind == "oidc" else mesh
+    identity = Identity("support-bot", issuer, "spiffe://mesh.example/bot" if kind == "spiffe" else "x", "t", "ec", GATEWAY, NOW + 300)
+    for changed, over in ((known, False), (replace(known, disabled=True), True)):
+        snap = snapshot()
+        snap = replace(snap, issuers={**snap.issuers, "idp": changed})
+        assert bool(world.bench.verifier(snap).against(identity)) is over
+    assert world.bench.verifier().against(identity), "no file names it"
+
+
 async def test_nothing_presented_is_refused(world: World):
     with pytest.raises(Refusal):
         await (await world.identifier()).identify(None)

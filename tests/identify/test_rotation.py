@@ -90,6 +90,13 @@ def test_a_compromised_key_is_gone_whatever_its_state_and_another_signs(folder: 
     assert (after.kid == before.kid) == (state != "active")
 
 
+def test_a_compromised_key_that_a_broken_rotation_left_two_names_loses_both(folder: Path):
+    first = SigningKeys.open(folder).kid
+    os.link(folder / "active.pem", folder / f"retired-{first[:16]}.pem")
+    compromise(folder, first)
+    assert first not in SigningKeys.open(folder).public
+
+
 def test_without_a_next_key_a_compromise_makes_a_new_one(folder: Path):
     first = SigningKeys.open(folder).kid
     moved = compromise(folder, first)

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.call import Identity
 from gateway.errors import Refusal
-from gateway.identify import Verifier
+from gateway.identify import SigningKeys, Verifier
+from gateway.identify.rotation import compromise
 from gateway.identities import Revoked
 from gateway.identities.model import Delegation, Denial
 from tests.identify.forge import ABSENT, AUDIENCE, ISSUER, NOW, Bench, secret, snapshot
@@ -121,3 +122,14 @@ def test_standing_says_why_no_token_of_an_agent_would_count(bench: Bench):
     assert "revoked: paused" in verifier.standing("support-bot")
     bench.clock.at = NOW + 60
     assert verifier.standing("support-bot") == ""
+
+
+def test_what_a_withdrawn_key_signed_is_over_whatever_epoch_it_claims(bench: Bench):
+    """Who has the key can claim to be from after every kill; a stream of theirs ends with the key. Rotation drops a key when its last token is dead."""
+    identity = bench.verifier().verify(secret(bench.token(gw={"epoch": 2**40})))
+    assert bench.verifier().against(identity) == ""
+    compromise(bench.folder, bench.keys.kid)
+    bench.keys = SigningKeys.open(bench.folder)
+    assert "key" in bench.verifier().against(identity)
+    bench.clock.at = NOW + 300
+    assert bench.verifier().against(identity) == "", "a call may outlive its token"

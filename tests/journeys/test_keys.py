@@ -11,6 +11,7 @@ import pytest
 
 from gateway.cli.keys import compromise_key, rotate_keys
 from gateway.config.load import load
+from gateway.errors import Refusal
 from gateway.identify import SigningKeys
 from tests.journeys.place import client_of, records, running, token_of, write_place
 from tests.journeys.process import process
@@ -108,6 +109,11 @@ async def test_keys_that_cannot_be_used_leave_the_last_good_ones_in_force(tmp_pa
             bad = load(tmp_path).keys / "next-open.pem"
             bad.touch(0o644)
             bad.chmod(0o644)
-            await place.gateway._orders.noticed("keys.change")
-            assert any("do not go into force" in line and "chmod 600" in line for line in place.said)
+            for _ in range(2):
+                with pytest.raises(Refusal, match="state_unavailable") as caught:
+                    await place.gateway._orders.noticed("keys.change")
+                assert "chmod 600" in caught.value.reason, "the command is told that its keys are not in force"
+            assert len([line for line in place.said if "do not go into force" in line and "chmod 600" in line]) == 1
             assert (await place.client.get("/tools/notes/notes/7")).status_code == 200
+            bad.unlink()
+            await place.gateway._orders.noticed("keys.change")
