@@ -14,6 +14,7 @@ SOCKET_BYTES_MAX = 100
 """sockaddr_un holds 108 on Linux and 104 elsewhere."""
 Finding = tuple[str, Fault]
 """The key that is at fault, below the table that was looked at, and the fault."""
+INSIDE = (".internal", ".local", ".lan", ".home.arpa", ".svc", ".intranet", ".corp")
 
 
 def of_tool(tool: ToolSettings, credentials: Mapping[str, CredentialSettings], names: frozenset[str]) -> Iterator[Finding]:
@@ -135,4 +136,12 @@ def notices(settings: Settings) -> list[Finding]:
         parts = urlsplit(tool.url)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             found.append((f"tool.{tool.name}.url", Fault("plain_http_tool", "sends calls unencrypted", "write https:// where the tool speaks it")))
+        if is_inside(parts.hostname or "") and not tool.allow_private:
+            message = "is a name of a private network, and a name is called at private addresses only within allow_private"
+            found.append((f"tool.{tool.name}.url", Fault("private_tool", message, 'name the network: allow_private = ["10.0.0.0/8"]')))
     return found
+
+
+def is_inside(host: str) -> bool:
+    """Whether a host has, by its text alone, a name that only a private network knows (RFC 6762, RFC 8375, ICANN's .internal, a cluster's own)."""
+    return host != "localhost" and ":" not in host and ("." not in host or host.endswith(INSIDE))

@@ -53,6 +53,17 @@ def test_tokens_over_plain_http_are_noticed(tmp_path):
     assert [(key, fault.code) for key, fault in found] == [("gateway.url", "plain_http_gateway")]
 
 
+@pytest.mark.parametrize(
+    ("host", "noticed"),
+    [("crm", True), ("crm.tools.svc.cluster.local", True), ("crm.corp.internal", True), ("api.crm.com", False), ("10.1.2.3", False)],
+)
+def test_a_tool_by_a_name_of_a_private_network_needs_to_say_in_which_it_is(tmp_path, host, noticed):
+    text = GOOD.replace("crm.example.com", host)
+    assert [fault.code for _, fault in notices(load(write(tmp_path / "a", text)))] == ["private_tool"] * noticed
+    asked = text.replace("[tool.crm]", '[tool.crm]\nallow_private = ["10.0.0.0/8"]')
+    assert notices(load(write(tmp_path / "b", asked))) == []
+
+
 def test_keys_that_aws_could_not_fetch_are_noticed(tmp_path):
     role = 'role_arn = "arn:aws:iam::123456789012:role/r"\nregion = "eu-central-1"\nservice = "s3"\n'
     allows = '{ Version = "2012-10-17", Statement = { Effect = "Allow", Action = "s3:GetObject", Resource = "*" } }'
