@@ -33,7 +33,10 @@ from gateway.loading import audience
 from gateway.secret import Secret
 
 Url = Annotated[
-    str, typer.Option("--url", help="The gateway's URL, on a machine without the deployment: its token service is asked. Else PORTREEVE_URL.")
+    str,
+    typer.Option(
+        "--url", metavar="URL", help="The gateway's URL, on a machine without the deployment: its token service is asked. Else PORTREEVE_URL."
+    ),
 ]
 KeyFile = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The agent's key file, made by enrol, for such a machine. Else PORTREEVE_KEY_FILE.")
@@ -208,9 +211,9 @@ def headers(
 
 def enrol(
     *,
-    url: Annotated[str, typer.Option("--url", envvar="PORTREEVE_URL", help="The gateway's URL.")],
+    url: Annotated[str, typer.Option("--url", metavar="URL", envvar="PORTREEVE_URL", help="The gateway's URL.")],
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Where the new key goes; it must not be there yet.")],
-    code: Annotated[str, typer.Option("--code", prompt=True, hide_input=True, help="The one-time code; without it you are asked.")],
+    code: Annotated[str, typer.Option("--code", metavar="CODE", prompt=True, hide_input=True, help="The one-time code; without it you are asked.")],
 ) -> None:
     """Make a key for an agent on this machine, and register it with the one-time code of `portreeve identity add AGENT --enrol`.
 

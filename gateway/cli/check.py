@@ -14,7 +14,7 @@ from gateway.cli.output import plural, print_json, print_problems, print_ticks, 
 
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")] = Path(),
-    named: Annotated[Path | None, typer.Option("--folder", "-C", help="The same as DIR, as the other commands take it.")] = None,
+    named: Annotated[Path | None, typer.Option("--folder", "-C", metavar="DIR", help="The same as DIR, as the other commands take it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on notices, too.")] = False,
 ) -> None:

@@ -43,7 +43,7 @@ def add(
     *,
     owner: Annotated[str | None, typer.Option("--owner", metavar="team:NAME", help="Who answers for it; needed for a new agent.")] = None,
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "Not described yet",
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope that its tokens may have, repeatable.")] = None,
+    scope: Annotated[list[str] | None, typer.Option("--scope", metavar="SCOPE", help="A scope that its tokens may have, repeatable.")] = None,
     enrol: Annotated[bool, typer.Option("--enrol", help="Print a one-time code with which it registers a key of its own.")] = False,
     as_json: AsJson = False,
     folder: Folder = Path(),

@@ -20,7 +20,9 @@ from gateway.record import PUBLIC_FILE, BadNote, BrokenLine, LogReader, NoteKey,
 TAMPERED, INCOMPLETE, KEY = 1, 3, 4
 PROBLEMS = {TAMPERED: "log_tampered", INCOMPLETE: "log_incomplete", KEY: "log_key"}
 
-Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
+Folder = Annotated[
+    Path, typer.Option("--folder", "-C", metavar="DIR", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")
+]
 LogFolder = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, when there is no deployment at hand.")]
 LogFolderWithKey = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log's folder, without its deployment. Needs --key.")]
 KeyFile = Annotated[

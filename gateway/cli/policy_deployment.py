@@ -20,7 +20,9 @@ from gateway.errors import Refusal
 from gateway.identities import Identities, load_identities
 from gateway.tools.catalogue import Catalogue
 
-Folder = Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")]
+Folder = Annotated[
+    Path, typer.Option("--folder", "-C", metavar="DIR", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")
+]
 Instead = Annotated[Path | None, typer.Option("--candidate", metavar="DIR", help="Take the policies of this folder instead of those in force.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -24,7 +24,7 @@ STDIN = "-"
 Files = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Files or folders; all policies if none is named, and - for stdin.")]
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 where a file is laid out otherwise.")]
 Diff = Annotated[bool, typer.Option("--diff", help="Like --check, and show what would change.")]
-Width = Annotated[int, typer.Option("--width", min=40, max=500, help="How long a line may be.")]
+Width = Annotated[int, typer.Option("--width", metavar="N", min=40, max=500, help="How long a line may be.")]
 
 
 def fmt(

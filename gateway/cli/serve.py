@@ -22,9 +22,12 @@ from gateway.worker import Share
 
 
 def serve(
-    folder: Annotated[Path, typer.Option("--folder", "-C", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")] = Path(),
+    folder: Annotated[
+        Path, typer.Option("--folder", "-C", metavar="DIR", envvar="PORTREEVE_FOLDER", help="Deployment folder: where gateway.toml stands.")
+    ] = Path(),
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes that serve calls. With more than one, a further process writes the log for all.")
+        int,
+        typer.Option(min=1, max=64, metavar="N", help="Processes that serve calls. With more than one, a further process writes the log for all."),
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the addresses when ready.")] = False,
     share: Annotated[str, typer.Option(hidden=True, help="What a supervisor gives to one of its workers.")] = "",

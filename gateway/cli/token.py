@@ -78,13 +78,14 @@ def mint(
 @app.command()
 def verify(
     *,
-    jwks: Annotated[Path, typer.Option("--jwks", help="File with the issuer's public keys: a JWK Set, or one JWK.")],
-    issuer: Annotated[str | None, typer.Option("--issuer", help="What iss must be; without it any one text.")] = None,
-    audience: Annotated[str | None, typer.Option("--audience", help="What aud must be; without it any one text.")] = None,
+    jwks: Annotated[Path, typer.Option("--jwks", metavar="FILE", help="File with the issuer's public keys: a JWK Set, or one JWK.")],
+    issuer: Annotated[str | None, typer.Option("--issuer", metavar="ISS", help="What iss must be; without it any one text.")] = None,
+    audience: Annotated[str | None, typer.Option("--audience", metavar="AUD", help="What aud must be; without it any one text.")] = None,
     typ: Annotated[
-        list[str] | None, typer.Option("--typ", help=f"What typ may be instead of {TYP}, repeatable; `{ABSENT}` for none, `{ANY}` for any.")
+        list[str] | None,
+        typer.Option("--typ", metavar="TYP", help=f"What typ may be instead of {TYP}, repeatable; `{ABSENT}` for none, `{ANY}` for any."),
     ] = None,
-    max_ttl: Annotated[str, typer.Option("--max-ttl", help="The longest life, from iat to exp.")] = "1h",
+    max_ttl: Annotated[str, typer.Option("--max-ttl", metavar="1h", help="The longest life, from iat to exp.")] = "1h",
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="As of this time instead of now: 2026-11-30T12:00:00Z, or 7d for 7 days ago.")] = "",
     signature_only: Annotated[
         bool, typer.Option("--signature-only", help="Form, key and signature alone; not typ, claims and times. Prints what was signed.")
