@@ -16,25 +16,40 @@ from gateway.config.model import Settings
 from gateway.errors import Problem, Problems
 from gateway.identities import Agent, load_identities
 from gateway.identities.model import AGENT_ID, EnrolledKeys
+from gateway.loading import audience
 from gateway.stores.database import Database
 from gateway.stores.enrolment import CODE_LIFE_S, Enrolments
 
-_FILE = """schema = 1
+_FILE = """# One agent: who it is, and the most that it may have. What it may do is decided by policies, for each call.
+# Lines that begin with "#" and no blank are off: take the "#" away to switch one on. All keys: identities/README.md.
+schema = 1
 
 [agent]
-id          = "{id}"
-owner       = {owner}
+id = "{id}"  # equals the file's name; policies see Agent::"{id}"
+owner = {owner}  # the people who answer for it
 description = {description}
-status      = "active"
-expires     = {expires}
+status = "active"  # active | suspended | retired; whatever is not active ends its tokens and calls at once
+expires = {expires}  # its last day, UTC: it stops then, unless a review writes a later one
+#groups = ["GROUP"]  # policies see principal in AgentGroup::"GROUP"
+
+[agent.attributes]  # facts for policies: a text, a whole number, true or false, or a list of texts
+#env = "test"  # policies see principal.env
 
 [token]
-ttl    = "5m"
-scopes = [{scopes}]
+ttl = "5m"  # the longest life of a token; at most "1h"
+scopes = [{scopes}]  # the most that a token may carry
+#audiences = [{audience}]  # the gateways its tokens are good at; without it this one
+#pop = "required"  # none | optional | required: whether its tokens are bound to a key, and each call proves that (RFC 9449)
+
+[delegation]  # nothing, unless it says so
+#may_act_for_users = true  # its tokens may name a user; user_issuers = [...] names those whose users may delegate to it
+#max_depth = 1  # how far what it may do can be handed on, to those that may_delegate_to = [...] names
 """
-_ENROLLED = """
-[[credential]]
-kind = "enrolled"                # keys that it registers itself with a one-time code: portreeve identity add {id} --enrol
+_WAYS = """
+# How it proves who it is, at the token service; any one is enough. By a token of its platform (Kubernetes, CI, SPIFFE): kind = "federated", see
+# identities/README.md. By a key of its own, which it registers with a one-time code of: portreeve identity add {id} --enrol
+{off}[[credential]]
+{off}kind = "enrolled"
 """
 
 
@@ -56,7 +71,7 @@ def add(
     path = settings.identities / "agents" / f"{agent}.toml"
     written = not path.exists()
     if written:
-        _write(path, agent, owner, description, scope or [], enrol=enrol)
+        _write(path, settings, agent, owner, description, scope or [], enrol=enrol)
     elif not enrol or owner is not None or scope is not None:
         remedy = "edit the file; with --enrol alone it gets a new code"
         raise Problem("agent_exists", f"there is an agent {agent!r} already", file=str(path), remedy=remedy)
@@ -76,7 +91,7 @@ def add(
         print(code)
 
 
-def _write(path: Path, agent: str, owner: str | None, description: str, scopes: list[str], *, enrol: bool) -> None:
+def _write(path: Path, settings: Settings, agent: str, owner: str | None, description: str, scopes: list[str], *, enrol: bool) -> None:  # noqa: PLR0917 - what stands in a file
     if not AGENT_ID.fullmatch(agent):
         raise Problem("bad_name", f"{agent[:80]!r} is not the name of an agent", key="agent.id", remedy=f"use only {AGENT_ID.pattern}")
     if owner is None:
@@ -87,10 +102,11 @@ def _write(path: Path, agent: str, owner: str | None, description: str, scopes: 
         description=_quoted(description),
         expires=(datetime.now(UTC) + timedelta(days=365)).date(),
         scopes=", ".join(map(_quoted, scopes)),
+        audience=_quoted(audience(settings)),
     )
     path.parent.mkdir(exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
-        file.write(text + (_ENROLLED.format(id=agent) if enrol else ""))
+        file.write(text + _WAYS.format(id=agent, off="" if enrol else "#"))
 
 
 def _quoted(text: str) -> str:

@@ -91,3 +91,46 @@ def test_a_description_cannot_write_more_than_a_description(deployment: Path):
     done = add(deployment, "ci-bot", "--owner", "team:a", "--description", "a\\b'c\"d")
     assert done.exit_code == 0
     assert tomllib.loads((deployment / "identities" / "agents" / "ci-bot.toml").read_text())["agent"]["description"] == "a\\b'c\"d"
+
+
+def written(deployment: Path, *words: str) -> tuple[Path, list[str]]:
+    assert add(deployment, "ci-bot", "--owner", "team:a", *words).exit_code == 0
+    path = deployment / "identities" / "agents" / "ci-bot.toml"
+    return path, path.read_text().splitlines()
+
+
+def test_a_new_file_explains_each_line_to_who_reviews_it(deployment: Path):
+    _, lines = written(deployment, "--scope", "tickets:read")
+    explained = [line for line in lines if "=" in line and not line.startswith("# ")]
+    unexplained = [line for line in explained if "  # " not in line and not line.startswith(("schema", "description", "#kind"))]
+    assert len(explained) > 10 and unexplained == []
+
+
+def switched_on(lines: list[str]) -> list[tuple[str, list[str]]]:
+    """The file with one optional line switched on, for each of them; a table goes with its line."""
+    found = []
+    for number, line in enumerate(lines):
+        if line.startswith("#") and not line.startswith("# ") and not line.startswith("#kind"):
+            last = number + (2 if line.startswith("#[[") else 1)
+            found.append((line, [*lines[:number], *(each[1:] for each in lines[number:last]), *lines[last:]]))
+    return found
+
+
+def test_each_line_that_is_off_can_be_switched_on(deployment: Path):
+    path, lines = written(deployment)
+    before = load_identities(deployment / "identities").agents["ci-bot"]
+    options = switched_on(lines)
+    assert len(options) == 7
+    for line, text in options:
+        path.write_text("\n".join(text))
+        assert load_identities(deployment / "identities").agents["ci-bot"] != before, line
+    path.write_text("\n".join(line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in lines))
+    agent = load_identities(deployment / "identities").agents["ci-bot"]
+    assert (agent.pop, agent.groups, agent.attributes, agent.credentials) == ("required", ("GROUP",), {"env": "test"}, (EnrolledKeys(),))
+
+
+def test_what_stands_in_a_new_file_grants_nothing_that_was_not_asked_for(deployment: Path):
+    written(deployment)
+    agent = load_identities(deployment / "identities").agents["ci-bot"]
+    assert agent.scopes == agent.groups == agent.credentials == agent.audiences == ()
+    assert not agent.delegation.may_act_for_users and agent.delegation.max_depth == 0 and agent.expires is not None
