@@ -8,6 +8,7 @@ damaged is never shortened by itself.
 from __future__ import annotations
 
 import os
+from binascii import hexlify
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,19 +124,20 @@ def _take(found: Standing, line: bytes, first: int) -> None:
         n, t, kind = found.tree.size, members["t"], members["k"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenLine("not a record") from error
-    if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (n, found.prev.hex().encode())) or type(t) is not int or t < found.t:
+    if not line.startswith(b'{"n":%d,"prev":"%b","t":' % (n, hexlify(found.prev))) or type(t) is not int or t < found.t:
         raise BrokenLine(NOT_NEXT)
     found.prev = leaf_hash(line)
     found.tree.push(found.prev)
     found.t = t
     if n == first:
         found.opened_t = t
+    if kind == "call":
+        if opens_call(kind, members):
+            found.open_calls.add(n)
+        return
     if kind == "key.rotate":
         found.renews = _named(members)
-    if opens_call(kind, members):
-        found.open_calls.add(n)
-    elif kind != "call":
-        found.open_calls.difference_update(closes_calls(kind, members))
+    found.open_calls.difference_update(closes_calls(kind, members))
 
 
 def _named(members: Mapping[str, Json]) -> tuple[NoteKey, bool] | None:

@@ -22,7 +22,7 @@ from gateway.record.objects import ObjectMissing
 from gateway.record.packed import PackedBroken
 from gateway.record.reader import batches_of, lines_of
 from gateway.record.report import INCOMPLETE, TAMPERED, Flaw, Level
-from gateway.record.tree import Frontier, leaf_hash, leaf_hashes
+from gateway.record.tree import Frontier, leaf_hashes
 
 PROGRESS_RECORDS = 4_096
 TORN_PATIENCE_S = 0.5
@@ -180,10 +180,10 @@ class Walk:
 
     def _take_whole(self, lines: list[bytes]) -> None:
         reached = self.reached
-        prev, t, check = reached.prev, reached.t, self._content.check
-        leaves: list[bytes] = []
+        n, t, check = reached.size, reached.t, self._content.check
+        leaves = leaf_hashes(lines)
         try:
-            for n, line in enumerate(lines, reached.size):
+            for line, prev in zip(lines, (reached.prev, *leaves), strict=False):
                 members = parse(line, n, prev, t)
                 if n == self._first:
                     self._content.check_head(members, reached.tree, self._origin)
@@ -193,12 +193,12 @@ class Walk:
                 if self.replay is not None and members["k"] == "call":
                     self._replay(self.replay, line)
                 t = members["t"]
-                prev = leaf_hash(line)
-                leaves.append(prev)
+                n += 1
         finally:
+            del leaves[n - reached.size :]
             reached.tree.extend(leaves)
-            reached.prev, reached.t = prev, t
-            reached.size += len(leaves)
+            reached.prev = leaves[-1] if leaves else reached.prev
+            reached.size, reached.t = n, t
 
     def _replay(self, replay: Replay, line: bytes) -> None:
         difference = replay(record_of(line))
