@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gateway.config.model import PeerSettings, Settings, WitnessSettings
 from gateway.doors.audit import Rest
 from gateway.errors import Problem, Refusal
-from gateway.forward.fetch import Fetcher, FetchFailed
+from gateway.fetch import Fetcher, FetchError
 from gateway.metrics import Metrics
 from gateway.record import (
     PUBLIC_FILE,
@@ -37,6 +37,7 @@ from gateway.record import (
 )
 
 ANSWER_BYTES_MAX = 64 * 1024
+PLAIN = {"accept": "*/*", "content-type": "text/plain; charset=utf-8"}
 TRIES_MAX = 3
 """A first request, one with the size that the witness named, and one more should the log have been witnessed in between."""
 BACKOFF_MAX = 16
@@ -83,9 +84,7 @@ async def submit(fetcher: Fetcher, prover: Prover, anchors: Anchors, witness: Wi
         for _ in range(TRIES_MAX):
             prefix = await asyncio.to_thread(prover.prefix, old, newest)
             body = submission(old, prefix.path, newest.note)
-            answer = await fetcher.post(
-                f"{witness.url}/add-checkpoint", body, "text/plain; charset=utf-8", bytes_max=ANSWER_BYTES_MAX, timeout_s=witness.timeout_s
-            )
+            answer = await fetcher.post(f"{witness.url}/add-checkpoint", body, bytes_max=ANSWER_BYTES_MAX, headers=PLAIN)
             if answer.status == 200:
                 note, at_s = cosigned(newest.note, answer.body, key)
                 await asyncio.to_thread(anchors.keep, "witness", witness.name, note)
@@ -98,7 +97,7 @@ async def submit(fetcher: Fetcher, prover: Prover, anchors: Anchors, witness: Wi
             if old > newest.size:
                 raise AnchorFailed("conflict", f"the witness has cosigned {old} records, and {newest.size} are signed here: this log was set back")
         raise AnchorFailed("refused", "the witness names another size each time")
-    except FetchFailed as error:
+    except FetchError as error:
         raise AnchorFailed("unreachable", str(error)) from error
     except (BadNote, BadProof) as error:
         raise AnchorFailed("invalid", str(error)) from error
@@ -110,7 +109,7 @@ async def look_at(fetcher: Fetcher, log: Log, anchors: Anchors, peer: PeerSettin
     """Fetch a peer's newest checkpoint, and record it when it is another one than the last. Raises AnchorFailed."""
     key = NoteKey.parse(peer.key)
     try:
-        answer = await fetcher.get(peer.url, bytes_max=ANSWER_BYTES_MAX, timeout_s=peer.timeout_s)
+        answer = await fetcher.get(peer.url, bytes_max=ANSWER_BYTES_MAX, headers={"accept": "*/*"})
         if answer.status != 200:
             raise AnchorFailed("refused", f"the peer answers with {answer.status}")
         found = open_own_checkpoint(answer.body, [key])
@@ -120,7 +119,7 @@ async def look_at(fetcher: Fetcher, log: Log, anchors: Anchors, peer: PeerSettin
         told = {"peer": peer.name, "origin": found.origin, "size": found.size, "root": found.root.hex(), "note": found.note.decode()}
         await log.append("anchor", told)
         await asyncio.to_thread(anchors.keep, "peer", peer.name, found.note)
-    except FetchFailed as error:
+    except FetchError as error:
         raise AnchorFailed("unreachable", str(error)) from error
     except BadNote as error:
         raise AnchorFailed("invalid", str(error)) from error
@@ -139,7 +138,6 @@ class Anchoring:
         self._log = log
         self._metrics = metrics
         self._report = report
-        self._fetcher: Fetcher | None = None
         self._prover: Prover | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -147,11 +145,10 @@ class Anchoring:
         settings = self._settings
         if not settings.witnesses and not settings.peers:
             return
-        fetcher = self._fetcher = Fetcher()
         anchors = Anchors(LogFolder(settings.log.folder))
         turns = [
-            *(("witness", w.name, w.interval_s, self._witnessed(fetcher, anchors, w)) for w in settings.witnesses.values()),
-            *(("peer", p.name, p.interval_s, self._looked_at(fetcher, anchors, p)) for p in settings.peers.values()),
+            *(("witness", w.name, w.interval_s, self._witnessed(Fetcher(timeout_s=w.timeout_s), anchors, w)) for w in settings.witnesses.values()),
+            *(("peer", p.name, p.interval_s, self._looked_at(Fetcher(timeout_s=p.timeout_s), anchors, p)) for p in settings.peers.values()),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*turn)) for turn in turns]
 
@@ -160,8 +157,6 @@ class Anchoring:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._fetcher is not None:
-            await self._fetcher.close()
         if self._prover is not None:
             self._prover.close()
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.anchoring import REASONS, AnchorFailed, Anchoring, look_at, submit
 from gateway.config.model import PeerSettings, WitnessSettings
-from gateway.forward.fetch import Fetcher
+from gateway.fetch import Fetcher
 from gateway.metrics import Metrics
 from gateway.record import Anchors, Checkpoint, LogFolder, LogReader, NoteSigner, Prover, WitnessKey, cosignatures
 from tests.journeys.place import load, running, write_place
@@ -25,9 +25,8 @@ def proving(folder):
 
 
 async def submitted(folder, witness: WitnessSettings):
-    async with Fetcher() as fetcher:
-        with proving(folder) as prover:
-            return await submit(fetcher, prover, Anchors(LogFolder(folder / "log")), witness)
+    with proving(folder) as prover:
+        return await submit(Fetcher(timeout_s=witness.timeout_s), prover, Anchors(LogFolder(folder / "log")), witness)
 
 
 async def failure(folder, witness: WitnessSettings) -> str:
@@ -124,7 +123,8 @@ async def test_a_log_that_was_changed_is_not_submitted(tmp_path):
 async def test_a_peer_s_checkpoints_are_recorded_when_they_change(tmp_path):
     signer = NoteSigner.open(tmp_path / "peer")
     notes = [signer.sign("peer.example/log", Checkpoint("peer.example/log", size, bytes([top]) * 32).text) for size, top in ((5, 1), (5, 1), (9, 2))]
-    async with Fetcher() as fetcher, opened(tmp_path) as log:
+    fetcher = Fetcher()
+    async with opened(tmp_path) as log:
         anchors = Anchors(LogFolder(tmp_path / "log"))
         for note in notes:
             async with upstream(raw(answer(200, note))) as up:
@@ -140,7 +140,8 @@ async def test_a_peer_s_checkpoints_are_recorded_when_they_change(tmp_path):
 @pytest.mark.parametrize("change", [(4, 1), (5, 7)])
 async def test_a_peer_that_shows_another_history_is_told_and_both_are_recorded(tmp_path, change):
     signer = NoteSigner.open(tmp_path / "peer")
-    async with Fetcher() as fetcher, opened(tmp_path) as log:
+    fetcher = Fetcher()
+    async with opened(tmp_path) as log:
         anchors = Anchors(LogFolder(tmp_path / "log"))
         for at, (size, top) in enumerate([(5, 1), change]):
             note = signer.sign("peer.example/log", Checkpoint("peer.example/log", size, bytes([top]) * 32).text)
@@ -158,7 +159,8 @@ async def test_a_peer_that_shows_another_history_is_told_and_both_are_recorded(t
 async def test_what_a_stranger_shows_as_a_peer_s_checkpoint_is_not_recorded(tmp_path):
     signer, stranger = NoteSigner.open(tmp_path / "peer"), NoteSigner.open(tmp_path / "stranger")
     text = Checkpoint("peer.example/log", 5, b"\x01" * 32).text
-    async with Fetcher() as fetcher, opened(tmp_path) as log:
+    fetcher = Fetcher()
+    async with opened(tmp_path) as log:
         for shown, reason in ((answer(200, stranger.sign("peer.example/log", text)), "invalid"), (answer(503), "refused")):
             async with upstream(raw(shown)) as up:
                 peer = PeerSettings("b", f"http://127.0.0.1:{up.port}", str(signer.key("peer.example/log")))

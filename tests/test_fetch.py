@@ -119,3 +119,17 @@ async def test_a_certificate_of_nobody_trusted_is_refused(tmp_path: Path):
         assert (await Fetcher(ca).get(url, bytes_max=10)).status == 200
         with pytest.raises(FetchError):
             await Fetcher(ca).get(f"https://127.0.0.2:{up.port}/", bytes_max=10)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "nonsense", "ftp://127.0.0.1/"])
+async def test_nobody_there_and_no_url_are_failures_like_any_other(url: str):
+    with pytest.raises(FetchError):
+        await Fetcher().get(url, bytes_max=10)
+
+
+async def test_no_key_of_a_connection_is_written_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    served, ca = make_certificate(tmp_path, "localhost")
+    async with upstream(says(b"{}"), tls=served) as up:
+        assert (await Fetcher(ca).get(f"https://localhost:{up.port}/", bytes_max=10)).status == 200
+    assert not (tmp_path / "keys").exists()

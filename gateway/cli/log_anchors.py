@@ -14,7 +14,7 @@ import typer
 from gateway.cli.log_place import INCOMPLETE, KEY, TAMPERED, Where, stop
 from gateway.cli.output import plural
 from gateway.cli.progress import progress as show_progress
-from gateway.forward.fetch import Fetcher, FetchFailed
+from gateway.fetch import Fetcher, FetchError
 from gateway.record import (
     Anchors,
     Attested,
@@ -118,7 +118,7 @@ def _prometheus_claims(where: Where, url: str | None, days: int) -> list[Claim]:
     origin = where.reader().origin
     try:
         found = asyncio.run(_scraped(url, origin, days))
-    except (FetchFailed, BadHistory) as error:
+    except (FetchError, BadHistory) as error:
         stop(INCOMPLETE, f"{url}: {error}")
     if not found:
         stop(INCOMPLETE, f"{url}: it has scraped nothing of {origin} in {plural(days, 'day')}")
@@ -128,13 +128,13 @@ def _prometheus_claims(where: Where, url: str | None, days: int) -> list[Claim]:
 async def _scraped(url: str, origin: str, days: int) -> list[Claim]:
     now = time.time()
     found: list[Claim] = []
-    async with Fetcher() as fetcher:
-        for day in range(days):
-            query = history_url(url, origin, end_s=now - day * DAY_S, window_s=DAY_S)
-            answer = await fetcher.get(query, bytes_max=ANSWER_BYTES_MAX, timeout_s=PROMETHEUS_TIMEOUT_S)
-            if answer.status != 200:
-                raise BadHistory(f"it answers with {answer.status}")
-            found += history_claims(answer.body, origin)
+    fetcher = Fetcher(timeout_s=PROMETHEUS_TIMEOUT_S)
+    for day in range(days):
+        query = history_url(url, origin, end_s=now - day * DAY_S, window_s=DAY_S)
+        answer = await fetcher.get(query, bytes_max=ANSWER_BYTES_MAX)
+        if answer.status != 200:
+            raise BadHistory(f"it answers with {answer.status}")
+        found += history_claims(answer.body, origin)
     return found
 
 

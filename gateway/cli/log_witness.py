@@ -23,7 +23,7 @@ from gateway.config.model import Settings, WitnessSettings
 from gateway.doors.server import serve as listen
 from gateway.doors.witness import WITNESS_LIMITS, witness_app
 from gateway.errors import Problem
-from gateway.forward.fetch import Fetcher
+from gateway.fetch import Fetcher
 from gateway.record import Anchors, BadNote, Cosigner, LogFolder, NoteKey, Prover, Witness, private_key
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Witness other logs, or have this one witnessed (c2sp.org/tlog-witness).")
@@ -86,15 +86,14 @@ async def _submit(settings: Settings, prover: Prover, witnesses: list[WitnessSet
     """Ask one after the other; gives the reasons of those that failed."""
     failed = []
     anchors = Anchors(LogFolder(settings.log.folder))
-    async with Fetcher() as fetcher:
-        for witness in witnesses:
-            try:
-                found = await ask_witness(fetcher, prover, anchors, witness)
-            except AnchorFailed as error:
-                failed.append(error.reason)
-                print(f"{styled(error.reason, 'red', sys.stdout)}  {witness.name}: {printable(str(error))}")
-            else:
-                print(f"{styled('ok', 'green', sys.stdout)}  {witness.name} has cosigned {found.checkpoint.size:,} records")
+    for witness in witnesses:
+        try:
+            found = await ask_witness(Fetcher(timeout_s=witness.timeout_s), prover, anchors, witness)
+        except AnchorFailed as error:
+            failed.append(error.reason)
+            print(f"{styled(error.reason, 'red', sys.stdout)}  {witness.name}: {printable(str(error))}")
+        else:
+            print(f"{styled('ok', 'green', sys.stdout)}  {witness.name} has cosigned {found.checkpoint.size:,} records")
     return failed
 
 

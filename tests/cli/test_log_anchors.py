@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gateway.anchoring import submit
-from gateway.forward.fetch import Fetcher
+from gateway.fetch import Fetcher
 from gateway.record import Anchors, LogFolder, LogReader, Prover
 from tests.cli.test_log import at, run
 from tests.record.test_pruning import pruned
@@ -26,8 +26,8 @@ async def place(tmp_path):
     await grow(tmp_path / "a", 1, 2, 3)
     (tmp_path / "a" / "key").write_text(f"{keys(tmp_path / 'a')[0]}\n")
     prover = Prover(LogReader(tmp_path / "a" / "log"), keys(tmp_path / "a"))
-    async with witnessing(tmp_path / "w", {ORIGIN: keys(tmp_path / "a")}) as witness, Fetcher() as fetcher:
-        found = (await submit(fetcher, prover, Anchors(LogFolder(tmp_path / "a" / "log")), witness)).checkpoint
+    async with witnessing(tmp_path / "w", {ORIGIN: keys(tmp_path / "a")}) as witness:
+        found = (await submit(Fetcher(), prover, Anchors(LogFolder(tmp_path / "a" / "log")), witness)).checkpoint
     prover.close()
     async with opened(tmp_path / "b", origin="gw.example/peer") as log:
         told = {"peer": "a", "origin": ORIGIN, "size": found.size, "root": found.root.hex(), "note": found.note.decode()}
