@@ -30,7 +30,7 @@ async def enrol(service: TokenService, asked: Asked, base_url: str) -> dict[str,
             raise Declined("invalid_request", "The body needs code, jwk and proof.")
         key = _key(jwk)
         with declining("invalid_dpop_proof"):
-            thumbprint = await service.trust.proofs.check(Proof(Secret(proof), "POST", f"{base_url}/enrol"), code.encode("ascii"))
+            thumbprint = await service.trust.token_proofs.check(Proof(Secret(proof), "POST", f"{base_url}/enrol"), code.encode("ascii"))
         if thumbprint != key.thumbprint:
             raise Declined("invalid_dpop_proof", reason="the proof is by another key than the one to enrol")
         kept = {name: jwk[name] for name in MEMBERS if name in jwk} | {"kid": key.thumbprint}

@@ -24,6 +24,7 @@ from gateway.identify.clients import claimed
 from gateway.identify.mint import Wish, draft, sign
 from gateway.identify.token import ascii_bytes, parse
 from gateway.identities.model import SCOPE
+from gateway.identities.narrowing import rights_of
 from gateway.proof import Proof
 from gateway.record import Log
 from gateway.refusals import RefusalSummary
@@ -90,8 +91,12 @@ class TokenService:
             bound_to = ""
             if asked.proof is not None:
                 with declining("invalid_dpop_proof"):
-                    bound_to = await self.trust.proofs.check(asked.proof, None)
+                    bound_to = await self.trust.token_proofs.check(asked.proof, None)
             right = await Rights(state, self.trust).of(grant, asked.form, attempt, bound_to)
+            if self.trust.halts.board.rights.get(right.agent.id) != rights_of(
+                right.agent
+            ):  # after the epoch: a change in between ends what is issued
+                raise Refusal("state_unavailable", reason="the agent's file has changed, and is not in force here yet", retry_after_s=1)
             if self._agents.is_over(right.agent.id):
                 raise Declined("slow_down", "Too many tokens of this agent.", retry_after_s=self._agents.wait_s())
             self._agents.count(right.agent.id)

@@ -172,6 +172,7 @@ class Rights:
     async def _for_user(self, raw: bytes, parsed: Parsed, actor: Agent, auth: str, until: int) -> Right:
         vouched = await self._federation.vouch(raw, parsed)
         user = self._federation.user(vouched, actor)
+        self._verifier.check_denials(vouched.proven.token_id, vouched.proven.key_id, ())
         return Right(actor, auth, actor.scopes, self._life(vouched.proven.expires_at, until), user=user)
 
     async def _actor(self, form: Form, attempt: Attempt, bound_to: str) -> tuple[Agent, str, int]:

@@ -43,6 +43,9 @@ class Trust:
         self.enrolments = Enrolments(database, now)
         self.once: Once = SqliteOnce(database, now)
         self.proofs = Proofs(now, SqliteOnce(spent, now) if spent else MemoryOnce(now), ahead=self.once)
+        self.token_proofs = Proofs(now)
+        """At the token service anybody may come, and must not use up the room for proofs of calls. One that is replayed there brings a token that is
+        bound to the key of who made it, so each process remembers its own."""
         self.voucher = Voucher(now)
         self.services = Services(self.voucher)
         self.changed: Callable[[], None] = lambda: None

@@ -55,7 +55,7 @@ def diff(
     settings = load(folder)
     now = {name: rights_of(agent) for name, agent in load_identities(settings.identities).agents.items()}
     if against is not None:
-        before = {name: rights_of(agent) for name, agent in load_identities(against).agents.items()}
+        before: Mapping[str, bytes] = {name: rights_of(agent) for name, agent in load_identities(against).agents.items()}
     else:
         before = _in_force(settings.state)
     changes = list(_changes(before, now))
@@ -72,10 +72,10 @@ def diff(
         raise typer.Exit(1)
 
 
-def _in_force(state: Path) -> dict[str, bytes]:
+def _in_force(state: Path) -> Mapping[str, bytes]:
     database = Database.open(state)
     try:
-        return HaltStore(database).rights()
+        return HaltStore(database).board.rights
     except sqlite3.Error as error:
         raise Problem("state_unusable", f"cannot be read: {error}", file=str(state), remedy="see /readyz of the gateway") from error
     finally:

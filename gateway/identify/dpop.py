@@ -74,8 +74,7 @@ class Proofs:
         known = f"{key.thumbprint} {name}"
         if not await self._once.take(known, now + 2 * AGE_S_MAX):
             _refuse("it was used before")
-        # at the token endpoint, where anybody may come, what a proof goes with is good once by itself
-        if token is not None and issued_at > now and self._ahead is not None and not await self._ahead.take(f"proof {known}", now + 2 * AGE_S_MAX):
+        if issued_at > now and self._ahead is not None and not await self._ahead.take(f"proof {known}", now + 2 * AGE_S_MAX):
             _refuse("it was used before this gateway began")
         return key.thumbprint
 

@@ -95,7 +95,7 @@ class KeySource:
     async def _fetch(self) -> None:
         """Wait for the fetch under way, or begin one. One who gives up leaves it to the others."""
         if not self._closed:
-            await asyncio.shield(self._start())
+            await asyncio.wait([self._start()])  # raises nothing when the fetch is given up
 
     def _start(self) -> asyncio.Task[None]:
         if self._fetching is None:

@@ -116,11 +116,12 @@ class Kept:
         return found
 
     def _make_room(self) -> None:
-        """Forget what has ended; if nothing has, what was fetched first."""
+        """Forget what has ended; if nothing has, what was fetched first and is not being fetched now."""
         now_s = self._now()
-        over = [key for key, entry in self._entries.items() if entry.flight is None and entry.ends_at_s <= now_s] or [next(iter(self._entries))]
+        idle = [key for key, entry in self._entries.items() if entry.flight is None] or [next(iter(self._entries))]
+        over = [key for key in idle if self._entries[key].ends_at_s <= now_s] or idle[:1]
         for key in over:
-            self._end(self._entries.pop(key))
+            self._forget(key)
 
     def _is_held_off(self, entry: _Entry, now_s: float) -> bool:
         return now_s < self._held_off_until_s or now_s < entry.trouble_until_s
@@ -209,10 +210,14 @@ class Kept:
         """Forget, and begin to give back, all that was fetched for a `user`, or for an `agent` or a chain that it is part of. Returns how many."""
         gone = [key for key in self._entries if (kind == "user" and name == key[5]) or (kind == "agent" and name in (key[2], *key[6:]))]
         for key in gone:
-            entry = self._entries.pop(key)
-            entry.is_forgotten = True
-            self._end(entry)
+            self._forget(key)
         return len(gone)
+
+    def _forget(self, key: _Key) -> None:
+        """What a fetch under way brings for it is given back, too."""
+        entry = self._entries.pop(key)
+        entry.is_forgotten = True
+        self._end(entry)
 
     def holders(self) -> set[str]:
         """The agents for whom, or for whose chain of delegation, something is kept."""

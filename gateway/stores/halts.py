@@ -51,11 +51,15 @@ class Epoch:
 
 @dataclass(slots=True)
 class HaltBoard:
-    """What every call is held against. Answers from memory. `trouble` says why the store cannot be read; then nothing may go."""
+    """What every call is held against. Answers from memory. `trouble` says why the store cannot be read; then nothing may go.
+
+    `rights` is what each agent may have by the files that were loaded last, in this process or another one of the gateway.
+    """
 
     halts: Mapping[tuple[str, str], Halt] = field(default_factory=dict)
     epochs: Mapping[str, Epoch] = field(default_factory=dict)
     epoch: int = 0
+    rights: Mapping[str, bytes] = field(default_factory=dict)
     trouble: str = ""
     glass_broken: bool = False
 
@@ -116,8 +120,8 @@ class HaltStore:
         """Learn what other processes wrote. Raises sqlite3.Error."""
         self._learn(await self._database.run(_load))
 
-    def _learn(self, found: tuple[list[Halt], dict[str, Epoch]]) -> None:
-        halts, epochs = found
+    def _learn(self, found: tuple[list[Halt], dict[str, Epoch], dict[str, bytes]]) -> None:
+        halts, epochs, self.board.rights = found
         self.board.halts = {(halt.kind, halt.name): halt for halt in halts}
         self.board.epoch, self.board.epochs = max((epoch.number for epoch in epochs.values()), default=0), epochs
 
@@ -140,10 +144,6 @@ class HaltStore:
     def end_tokens(self, subject: str) -> None:
         """Every token of the subject that was asked for before now is dead."""
         self._write(lambda connection: _raise(connection, subject, self._now()))
-
-    def rights(self) -> dict[str, bytes]:
-        """What each agent may have, as it was last in force. Raises sqlite3.Error."""
-        return self._database.now(lambda connection: dict(connection.execute("select agent, rights from agent_right")))
 
     def touch(self) -> None:
         """Make every process of the gateway look: something beside the database has changed."""
@@ -189,6 +189,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("create table if not exists agent_right (agent text primary key, rights blob not null) strict")
 
 
-def _load(connection: sqlite3.Connection) -> tuple[list[Halt], dict[str, Epoch]]:
+def _load(connection: sqlite3.Connection) -> tuple[list[Halt], dict[str, Epoch], dict[str, bytes]]:
     halts = [Halt(*row) for row in connection.execute("select kind, name, since, why, by from halt order by since, kind, name")]
-    return halts, {subject: Epoch(number, at) for subject, number, at in connection.execute("select subject, number, at from epoch")}
+    epochs = {subject: Epoch(number, at) for subject, number, at in connection.execute("select subject, number, at from epoch")}
+    return halts, epochs, dict(connection.execute("select agent, rights from agent_right"))

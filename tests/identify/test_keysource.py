@@ -55,6 +55,15 @@ async def bench() -> AsyncIterator[Bench]:
         await found.source.close()
 
 
+async def test_who_waits_for_keys_of_an_issuer_that_is_taken_out_is_refused_and_not_cancelled(bench: Bench):
+    bench.world.delay_s = 0.4
+    waiting = asyncio.create_task(bench.refused())
+    while bench.source._fetching is None:
+        await asyncio.sleep(0)
+    await bench.source.close()
+    assert "cannot be had" in await waiting
+
+
 async def test_two_hundred_who_come_first_make_one_request(bench: Bench):
     bench.world.delay_s = 0.05
     found = await asyncio.gather(*(bench.kids() for _ in range(200)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
@@ -46,6 +49,32 @@ async def test_a_statement_is_never_a_token_of_a_tool_call_even_with_its_audienc
     with pytest.raises(Refusal) as caught:
         verifier.verify(said)
     assert caught.value.code == "invalid_token" and "typ" in caught.value.reason
+
+
+class Hanging:
+    """A transit engine that does not answer."""
+
+    is_remote = True
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def sign(self, signed: bytes) -> bytes:
+        self.go_on.wait()
+        return signed
+
+
+async def test_a_signer_that_hangs_does_not_take_the_threads_in_which_names_are_looked_up(tmp_path):
+    signer = Hanging()
+    speak = speaking(replace(SigningKeys.open(tmp_path / "keys"), signer=signer))
+    asking = [asyncio.create_task(speak("a", "b", {})) for _ in range(64)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(lambda: "looked up") == "looked up"
+    finally:
+        signer.go_on.set()
+        await asyncio.gather(*asking)
 
 
 async def test_before_there_are_keys_nothing_is_said():

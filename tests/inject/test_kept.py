@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inject.kept import ENDING_AT_ONCE_MAX, HOLD_OFF_S, HOLD_OFF_S_MAX, MARGIN_S, RENEW_INTERVAL_S, WAITING_MAX, Kept
+from gateway.inject.kept import ENDING_AT_ONCE_MAX, ENTRIES_MAX, HOLD_OFF_S, HOLD_OFF_S_MAX, MARGIN_S, RENEW_INTERVAL_S, WAITING_MAX, Kept
 from gateway.inject.source import Fetched, Need, Unreachable, Unreadable
 from tests.inject.world import Counting, need
 
@@ -248,6 +248,27 @@ async def test_what_arrives_for_an_agent_that_was_stopped_meanwhile_is_given_bac
     await call
     await settle(bench)
     assert source.given_back == ["lease-1"]
+
+
+class SlowForOne(Slow):
+    """Answers when the gate is opened, for the agent `a`."""
+
+    async def fetch(self, need: Need) -> Fetched:
+        return await (super() if need.identity.agent == "a" else super(Slow, self)).fetch(need)
+
+
+async def test_room_is_made_of_what_is_idle_and_what_arrives_later_is_still_kept():
+    bench = Bench(SlowForOne())
+    bench.source.leases = True
+    call = asyncio.create_task(bench.get())
+    await asyncio.sleep(0)
+    for number in range(ENTRIES_MAX):
+        await bench.get(need(f"other-{number}"))
+    bench.source.gate.set()
+    first = await call
+    await settle(bench)
+    assert await bench.get() == first
+    assert len(bench.source.given_back) == 1, "of who came second"
 
 
 async def test_what_was_replaced_and_still_counts_is_given_back_with_what_replaced_it():

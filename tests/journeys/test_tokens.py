@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from gateway.stores.once import MemoryOnce
+from gateway.trust import Trust
 from tests.identify.foreigners import Foreigner
 from tests.identify.forge import ABSENT
 from tests.journeys.place import Place, records, running, verified, write_place
@@ -208,6 +210,44 @@ async def test_a_users_token_that_is_not_for_this_is_not_taken(place: Place, cla
     form = {"grant_type": EXCHANGE, "subject_token": user, "subject_token_type": JWT, **client(BOT.assertion("bot"))}
     answer = await post(place, "/oauth2/token", form)
     assert (answer.status_code, answer.json().get("error")) == ((200, None) if allowed else (400, "invalid_grant"))
+
+
+async def test_a_users_token_is_not_taken_once_the_key_of_its_issuer_is_denied(own_place: Place):
+    user = foreign("https://idp.example", email="alice@example.com")
+    form = {"grant_type": EXCHANGE, "subject_token": user, "subject_token_type": JWT}
+    assert (await post(own_place, "/oauth2/token", form | client(BOT.assertion("bot")))).status_code == 200
+    denial = 'schema = 1\n[[denial]]\nkid = "ec"\nreason = "stolen"\n'
+    (own_place.folder / "identities" / "revoked.toml").write_text(denial)
+    assert await own_place.gateway.reload()
+    assert (await post(own_place, "/oauth2/token", form | client(BOT.assertion("bot")))).json()["error"] == "invalid_grant"
+
+
+async def test_no_token_is_given_by_a_file_that_another_process_has_replaced(own_place: Place):
+    """Of several workers one loads a narrowed file first. What the others would issue from the old one had the epoch of after the change."""
+    trust = own_place.gateway.trust
+    other = Trust.open(own_place.gateway.settings.state, lambda *_: None)
+    narrowed = {**trust.halts.board.rights, "bot": b'{"active":false}'}
+    assert await other.halts.note_rights(narrowed, lambda before, after: before != after) == ("bot",)
+    await trust.look(closely=True)
+    answer = await post(own_place, "/oauth2/token", {"grant_type": "client_credentials", **client(BOT.assertion("bot"))})
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert (await token(own_place, {"grant_type": "client_credentials", **client(CHILD.assertion("child"))}))["scope"]
+    await other.close()
+
+
+async def test_strangers_with_proofs_use_up_no_room_of_calls(own_place: Place):
+    trust = own_place.gateway.trust
+    trust.proofs._once = MemoryOnce(entries_max=4)
+    for number in range(8):
+        proof = Key("").proof("POST", f"{URL}/oauth2/token")
+        assert (
+            await post(own_place, "/oauth2/token", {"grant_type": "client_credentials", "client_id": f"x{number}"}, dpop=proof)
+        ).status_code == 401
+    key = Key("")
+    form = {"grant_type": "client_credentials", **client(BOT.assertion("bot"))}
+    bound = (await token(own_place, form, dpop=key.proof("POST", f"{URL}/oauth2/token")))["access_token"]
+    proof = key.proof("GET", f"{URL}/tools/notes/notes/7", bound)
+    assert (await call(own_place, bound, scheme="DPoP", proof=proof)).status_code == 200
 
 
 async def test_an_agent_that_may_not_act_for_users_of_an_issuer_gets_none(place: Place):
