@@ -60,8 +60,9 @@ def _why_not(service: TokenService, agent: str | None) -> str:
         return "the code is unknown, used or older than ten minutes"
     state = service.state()
     why = state.identifier.verifier.standing(agent)
-    if why:
-        return why
+    halted = service.trust.halts.board.halt_of(agent)
+    if why or halted:
+        return why or f"halted: {halted}"
     if not any(isinstance(credential, EnrolledKeys) for credential in state.identifier.identities.agents[agent].credentials):
         return f'the file of agent {agent} has no [[credential]] of kind "enrolled"'
     return ""

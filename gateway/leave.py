@@ -21,8 +21,10 @@ class Leave:
         return self._refusal is not None
 
     def stopped_by(self, stop: Callable[[], None] | None) -> None:
-        """What to call when it is taken back; None when nothing is under way."""
+        """What to call when it is taken back, which is at once when it was already; None when nothing is under way."""
         self._stop = stop
+        if stop is not None and self._refusal is not None:
+            stop()
 
     def take_back(self, refusal: Refusal) -> None:
         """Stop the call. The first reason stands."""

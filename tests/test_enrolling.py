@@ -9,6 +9,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from gateway.stores.halts import Kind
 from tests.journeys.place import Place, records, running, write_place
 from tests.journeys.token_clients import URL, Key, client, post, token, write_agent
 
@@ -69,6 +70,17 @@ async def test_what_is_wrong_with_an_enrolment_uses_no_code_up(place: Place):
         assert (await enrol(place, code, key, **changes)).json()["error"] == "invalid_dpop_proof"
     for jwk in ({**key.jwk, "d": "AAAA"}, {"kty": "oct", "k": "AAAA"}, {**key.jwk, "use": "enc"}):
         assert (await enrol(place, code, key, jwk=jwk)).json()["error"] == "invalid_request"
+    assert (await enrol(place, code, key)).status_code == 201
+
+
+@pytest.mark.parametrize(("what", "name"), [("agent", "bot"), ("all", "")])
+async def test_an_agent_that_is_halted_enrols_no_key_and_keeps_its_code(place: Place, what: Kind, name: str):
+    """What a thief does while an agent is stopped must not count when it goes on."""
+    code, key, halts = code_for(place), Key(""), place.gateway.trust.halts
+    halts.halt(what, name, "a test", "uid:0")
+    refused = await enrol(place, code, key)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    halts.lift(what, name)
     assert (await enrol(place, code, key)).status_code == 201
 
 

@@ -25,6 +25,14 @@ def test_it_is_taken_back_once_and_the_first_reason_stands():
     assert (caught.value.code, caught.value.detail) == ("halted", "Calls are halted: all")
 
 
+def test_what_begins_after_it_was_taken_back_is_stopped_at_once():
+    """The head of a stream may arrive in the very moment of a kill: nobody would stop the stream later, for its leave is taken already."""
+    leave, stopped = Leave(), []
+    leave.take_back(Refusal("halted"))
+    leave.stopped_by(lambda: stopped.append(1))
+    assert stopped == [1]
+
+
 def test_a_call_that_carries_nothing_yet_is_stopped_at_its_next_check():
     leave = Leave()
     leave.stopped_by(None)

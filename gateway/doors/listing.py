@@ -55,7 +55,7 @@ class Listing:
 
 
 def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], Awaitable[Refused]], base_url: str) -> list[Route]:
-    """The route. A request without a valid token is refused as a call is, and counted in the log's summary; any other leaves no record."""
+    """The route. A request without a valid token, or of who is halted, is refused as a call is, and counted in the log's summary; any other leaves no record."""
     listing = Listing()
 
     async def tools(request: Request) -> Response:
@@ -64,6 +64,7 @@ def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], 
             token, scheme = token_of(request.headers.get("authorization", ""))
             proof = proof_of(request.headers.get("dpop"), request.method, base_url + PATH)
             identity = await now.identifier.identify(Secret(token) if token else None, scheme, proof)
+            _check_halts(now, identity)
         except Refusal as refusal:
             code, headers, body = problem(await refuse(refusal, request.client.host if request.client else ""), base_url=base_url)
             answer = Response(body, code)
@@ -73,6 +74,12 @@ def listing_routes(state: Callable[[], State], refuse: Callable[[Refusal, str], 
         return Response(said, media_type="application/json", headers={"cache-control": "no-store", "x-content-type-options": "nosniff"})
 
     return [Route(PATH, tools, methods=["GET"])]
+
+
+def _check_halts(state: State, identity: Identity) -> None:
+    halted = state.identifier.verifier.board.halted(identity, "")
+    if halted:
+        raise Refusal("halted", f"Calls are halted: {', '.join(halted)}")
 
 
 def _operation(found: Listed) -> Mapping[str, Json]:

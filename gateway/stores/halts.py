@@ -70,6 +70,11 @@ class HaltBoard:
         found = [str(self.halts[key]) for key in _keys(identity, tool) if key in self.halts]
         return (*found, *(("all",) if self.glass_broken and "all" not in found else ()))
 
+    def halt_of(self, agent: str) -> str:
+        """What halts an agent, whatever it does, in words; empty when nothing does."""
+        found = self.halts.get(("all", "")) or self.halts.get(("agent", agent))
+        return str(found) if found is not None else "all" if self.glass_broken else ""
+
     def is_dead(self, identity: Identity) -> bool:
         """Whether the token is from before a kill or a narrowing of one of its subjects."""
         number = identity.epoch

@@ -75,6 +75,14 @@ async def test_a_new_policy_shows_at_once(place):
     assert found["state"] == place.gateway.pipeline.state.digest
 
 
+async def test_who_is_halted_sees_nothing(place):
+    place.gateway.trust.halts.halt("agent", "writer", "a test", "uid:0")
+    async with client_of(place.gateway.addresses["agents"], token_of(place.folder)) as client:
+        reply = await client.get(PATH)
+    assert (reply.status_code, reply.json()["code"]) == (403, "halted")
+    assert (await seen(place, "stranger"))["tools"] == []
+
+
 async def test_a_listing_is_no_call(place):
     await seen(place)
     assert records(place.folder, "call") == []
