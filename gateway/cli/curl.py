@@ -43,9 +43,9 @@ def curl(
 
     Its token is bound to a key that only this command has, and the call carries the proof (RFC 9449). A body is sent as application/json unless -H says otherwise.
 
-    Exit codes: 0 the tool answered, 1 the gateway refused (code and hint on standard error) or could not be reached, 2 wrong usage, 22 the tool answered with an error.
+    Exit codes: 0 the tool answered, 1 the gateway refused (why, on standard error) or could not be reached, 2 wrong usage, 22 the tool answered with an error.
 
-    Example: portreeve curl --as support-bot /tools/tickets/tickets -d '{"title": "printer"}'
+    Example: portreeve curl --as support-bot /tools/tickets/tickets -d '{"title": "Printer", "body": "It prints nothing."}'
     """
     fields = _headers(header or [], has_body=data is not None)
     body = None if data is None else _body(data)
@@ -68,7 +68,7 @@ def _call(auth: GatewayAuth, method: str, path: str, fields: dict[str, str], bod
     with client(auth=auth, timeout=timeout) as http, http.stream(method, path, headers=fields, content=body) as answer:
         refusal = _refusal(answer)
         if refusal is not None:
-            _say(answer.status_code, refusal)
+            print(printable(f"portreeve: refused with {answer.status_code}: {refusal.get('message')}"), file=sys.stderr)
             return EXIT_REFUSED
         for chunk in answer.iter_bytes():
             sys.stdout.buffer.write(chunk)
@@ -86,16 +86,6 @@ def _refusal(answer: httpx2.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return said if isinstance(said, dict) and str(said.get("type", "")).startswith(_REFUSAL) else None
-
-
-def _say(status: int, refusal: dict[str, Any]) -> None:
-    decision = refusal.get("decision")
-    place = f", decision {decision.get('n')}" if isinstance(decision, dict) else ""
-    print(
-        printable(f"portreeve: refused with {status} {refusal.get('code')}{place}: {refusal.get('detail') or refusal.get('title')}"), file=sys.stderr
-    )
-    if refusal.get("hint"):
-        print(printable(f"  {refusal['hint']}"), file=sys.stderr)
 
 
 def _headers(given: list[str], *, has_body: bool) -> dict[str, str]:

@@ -106,11 +106,17 @@ async def test_a_body_comes_from_a_file_or_from_standard_input_and_headers_are_t
     assert code == 1 and "unreadable_file" in error
 
 
-async def test_a_refusal_is_told_on_standard_error_with_its_hint_and_its_record(place: Place):
-    code, out, error = await elsewhere(place, "curl", "--as", "strict", "/tools/notes/notes", "-d", '{"text": "x", "stars": 9}')
-    assert (code, out) == (1, "")
-    assert "refused with 403 denied, decision " in error and "At most five stars" in error
-    assert len(error.splitlines()) == 2 and error.splitlines()[1].startswith("  ")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"text": "x", "stars": 9}', ("403: At most five stars. ", "[denied, journey.test/log#")),
+        ('{"stars": 1}', ("422: /text: ", "[contract_violation, journey.test/log#")),
+    ],
+)
+async def test_a_refusal_is_told_on_standard_error_with_its_argument_its_hint_and_its_record(place: Place, body: str, said: tuple[str, ...]):
+    code, out, error = await elsewhere(place, "curl", "--as", "strict", "/tools/notes/notes", "-d", body)
+    assert (code, out, len(error.splitlines())) == (1, "", 1)
+    assert all(f in error for f in said), error
 
 
 async def test_an_error_of_the_tool_is_printed_as_it_is_and_its_exit_code_is_curls(place: Place):
