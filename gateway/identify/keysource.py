@@ -121,8 +121,7 @@ class KeySource:
         else:
             headers = {}
             if source.token is not None:
-                token = await asyncio.to_thread(_read_file, source.token, TOKEN_BYTES_MAX)
-                headers["authorization"] = f"Bearer {token.decode('ascii', 'replace').strip()}"
+                headers["authorization"] = await asyncio.to_thread(bearer, source.token)
             answer = await self._fetcher.get(source.url, bytes_max=BYTES_MAX, headers=headers)
             if answer.status != 200:
                 raise FetchError(f"it answered with status {answer.status}")
@@ -159,6 +158,14 @@ def max_age(answer: Fetched) -> int:
     """How long the issuer lets its keys be kept (RFC 9111 section 5.2.2.1), within our own bounds."""
     found = _MAX_AGE.search(answer.headers.get("cache-control", ""))
     return min(max(int(found[1]), MAX_AGE_S_MIN), MAX_AGE_S_MAX) if found else MAX_AGE_S_DEFAULT
+
+
+def bearer(path: Path) -> str:
+    """The header's value with the token in a file, which the platform renews there. Blocking. Raises OSError, and FetchError for what is no token."""
+    raw = _read_file(path, TOKEN_BYTES_MAX).strip()
+    if not raw.isascii() or len(raw.split()) != 1 or len(raw) > TOKEN_BYTES_MAX:
+        raise FetchError("the file with our own token for it holds none")
+    return f"Bearer {raw.decode('ascii')}"
 
 
 def _read_file(path: Path, bytes_max: int) -> bytes:

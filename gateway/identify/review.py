@@ -7,20 +7,19 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 from gateway import canonical
 from gateway.canonical import Json
 from gateway.errors import Refusal
 from gateway.fetch import Fetcher, FetchError
 from gateway.identify.foreign import Proven
+from gateway.identify.keysource import bearer
 from gateway.identities.issuer import Issuer
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 REMEMBERED_S = 30.0
 REMEMBERED_MAX = 4_096
 ANSWER_BYTES_MAX = 65_536
-TOKEN_BYTES_MAX = 16_384
 
 
 class Reviewer:
@@ -59,8 +58,7 @@ class Reviewer:
             "spec": {"token": raw.decode("ascii"), "audiences": [issuer.audience]},
         }
         try:
-            token = await asyncio.to_thread(_read_token, issuer.source.token)
-            headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+            headers = {"authorization": await asyncio.to_thread(bearer, issuer.source.token), "content-type": "application/json"}
             answer = await self._fetcher.post(issuer.review + PATH, canonical.dumps(question), bytes_max=ANSWER_BYTES_MAX, headers=headers)
             if answer.status not in (200, 201):
                 raise self._no(f"the cluster answered the review with status {answer.status}")
@@ -71,8 +69,3 @@ class Reviewer:
 
     def _no(self, why: str) -> Refusal:
         return Refusal("invalid_token", reason=f"issuer {self._issuer.name}: {why}")
-
-
-def _read_token(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(TOKEN_BYTES_MAX).decode("ascii", "replace").strip()

@@ -227,3 +227,16 @@ async def test_after_it_is_closed_it_fetches_nothing(bench: Bench):
     bench.clock.at += 60
     await bench.kids("unknown")
     assert bench.world.asked == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"one\nx-more: two"])
+async def test_a_file_that_holds_no_token_of_ours_is_a_failure_like_any_other(tmp_path: Path, content: bytes):
+    (tmp_path / "token").write_bytes(content)
+    told: list[str] = []
+    issuer = Issuer("k8s", "kubernetes", source=Source(url="http://127.0.0.1:9/jwks", token=tmp_path / "token"), algorithms=("ES256",))
+    source = KeySource(issuer, Fetcher(timeout_s=0.5), lambda _, result, line: told.append(f"{result} {line}"))
+    with pytest.raises(Refusal) as caught:
+        await source.keys("ec")
+    assert "holds none" in caught.value.reason
+    assert "holds none" in told[0] and source._timer is not None, "it is tried again"
+    await source.close()
