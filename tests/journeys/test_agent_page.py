@@ -95,8 +95,9 @@ def test_the_commands_of_the_page_are_run_as_they_stand(world: World):
 def test_the_commands_of_the_readme_are_run_as_they_stand(world: World):
     (world.reader.folder / "agent.py").write_text("import os; print(open(os.environ['PORTREEVE_TOKEN_FILE']).read().count('.'))")
     (block,) = (block[2] for block in BLOCK.finditer(README) if block[1] == "console")
-    shown = world.reader.run(f"{commands(block).replace('curl', 'curl -s')}\n{shortest_way('curl').replace('curl', 'curl -s')}")
-    assert '"agent":"support-bot"' in shown and shown.count('"T-1001"') == 2 and "}2\n{" in shown
+    quiet = re.sub(r"(?<!portreeve )\bcurl ", "curl -s ", f"{commands(block)}\n{shortest_way('curl')}")
+    shown = world.reader.run(quiet)
+    assert '"agent":"support-bot"' in shown and shown.count('"id": "T-1001"') == 2 and '}2\n{"ticket": "T-1002"' in shown
 
 
 def test_the_python_of_the_readme_is_run_as_it_stands(world: World, monkeypatch: pytest.MonkeyPatch):

@@ -127,8 +127,13 @@ def tickets(_: Seen) -> tuple[int, object]:
     return 200, {"tickets": [{"id": "T-1001", "title": "Charged twice", "status": "open"}]}
 
 
+def open_ticket(call: Seen) -> tuple[int, object]:
+    return 201, {"ticket": "T-1002", **json.loads(call.body)}
+
+
 ROUTES = {
     ("GET", "/tickets"): tickets,
+    ("POST", "/tickets"): open_ticket,
     ("POST", "/openai/v1/chat/completions"): complete,
     ("POST", "/anthropic/v1/messages"): message,
     ("GET", "/github/repos/acme/gate"): repository,
