@@ -44,6 +44,8 @@ def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk
     writer = Writer(folder, settings, standing, Notary(folder, settings.origin, key), disk)
     answer: Receipt | Refusal | None = None
     try:
+        if standing is not None and not standing.signed and not folder.gap.exists():
+            _sign_first(writer, folder)  # before anything is added: more than one record without a checkpoint is damage
         if standing is None:
             answer = writer.begin("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
         else:
@@ -53,6 +55,8 @@ def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk
                 writer.renew(keep=standing.renews[1])
             if (standing.open_calls or standing.torn) and not isinstance(answer, Refusal):
                 answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
+        if not writer.signed and not isinstance(answer, Refusal):
+            _sign_first(writer, folder)
     except BaseException:
         writer.close()
         raise
@@ -63,3 +67,10 @@ def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk
         folder.gap.unlink()
         sync_folder(folder.path)
     return writer
+
+
+def _sign_first(writer: Writer, folder: LogFolder) -> None:
+    """Raises Problem when there is no room: without a checkpoint nothing tells the log's records from anybody's, so nothing is added to it."""
+    writer.sign(durable=True)
+    if not writer.signed:
+        raise Problem("log_full", "there is no room for the log's first checkpoint", file=str(folder.path), remedy="free space on its disk")

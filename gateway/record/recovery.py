@@ -77,6 +77,9 @@ def recover(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Standing
     size = found.tree.size if found else 0
     if signed and size < signed.size:
         raise _damage(folder.path, f"{signed.size} records were signed and {size} are left")
+    if signed is None and (size > 1 or any(whole != folder.segment(0) for whole in unborn)) and not folder.gap.exists():
+        # The first record is signed before a second one is written. What has lost its checkpoints may have been written by anybody.
+        raise _damage(folder.checkpoints, "no checkpoint is left, and a start would sign whatever stands in the log")
     torn = [_cut(folder, whole, 0) for whole in unborn if whole.stat().st_size]
     for empty in unborn:
         empty.unlink()

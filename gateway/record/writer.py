@@ -119,7 +119,7 @@ class Writer:
         try:
             self.begin("log.close", {})
             if self.tree.size > self.signed:
-                self._sign(durable=True)
+                self.sign(durable=True)
         except OSError as error:
             self._deliver = deliver
             self._fail(error)
@@ -195,7 +195,7 @@ class Writer:
             if item.renews:
                 self.renew(keep=item.renews == "keep")
         if not self.signed:  # a log is never acknowledged without a first checkpoint: one that has none is no log
-            self._sign(durable=True)
+            self.sign(durable=True)
         self._deliver(answered)
         return True
 
@@ -226,7 +226,7 @@ class Writer:
         """Begin a segment whose first record carries all that a restart needs. Without room, the old segment just grows on."""
         try:
             if self.tree.size > self.signed:
-                self._sign(durable=True)
+                self.sign(durable=True)
             tree = self.tree.copy()
             t = max(self._t, time.time_ns() // 1000)
             state = {"size": tree.size, "root": tree.root().hex(), "frontier": tree.as_json(), "open_calls": sorted(self.open_calls)}
@@ -256,14 +256,14 @@ class Writer:
         dirty = self.tree.size - self.signed
         by_time = due >= (self._settings.checkpoint_interval_s if dirty else self._settings.heartbeat_interval_s)
         if self.tree.size and (by_time or dirty >= self._settings.checkpoint_records):
-            self._sign(durable=by_time)
+            self.sign(durable=by_time)
         if self._reserve.look_due():
             if self.state == "ok" and not self._reserve.has_room(self._segment.end, make=False):
                 self.state = "full"
             elif self.state == "full" and self._reserve.has_room(self._segment.end, make=True):
                 self.state = "ok"
 
-    def _sign(self, *, durable: bool) -> None:
+    def sign(self, *, durable: bool) -> None:
         """Sign the durable log. Without room the log goes on unsigned until there is some: records are worth more than signatures."""
         self._signed_at = time.monotonic()
         tree = self.tree

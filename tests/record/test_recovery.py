@@ -1,6 +1,7 @@
 """Crashes and damage: what a crash tears is moved aside and told; what only tampering or a bad disk can do stops the start."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -211,6 +212,38 @@ async def test_a_lost_newest_checkpoint_file_is_made_again(tmp_path):
     (tmp_path / "log" / "checkpoint").write_bytes(b"")
     async with opened(tmp_path):
         pass
+    assert verified(tmp_path).ok
+
+
+async def test_a_log_that_lost_its_checkpoints_is_not_signed_anew(tmp_path):
+    await small_log(tmp_path)
+    for name in ("checkpoint", "checkpoints"):
+        (tmp_path / "log" / name).unlink()
+    stood = {path: path.read_bytes() for path in files(tmp_path)}
+    with pytest.raises(Problem, match="no checkpoint is left"):
+        await open_log(settings(tmp_path), NoteSigner.open(tmp_path / "keys"))
+    for path in files(tmp_path)[1:]:
+        path.write_bytes(b"not a record")
+    with pytest.raises(Problem, match="no checkpoint is left"):
+        await open_log(settings(tmp_path), NoteSigner.open(tmp_path / "keys"))
+    assert list(stood) == files(tmp_path)
+
+
+class NoRoomToSign(NoteSigner):
+    """A signer whose notes find no room on the disk."""
+
+    def sign(self, name: str, text: bytes) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+
+async def test_a_log_is_not_begun_without_room_for_its_first_checkpoint_and_begins_when_there_is_some(tmp_path):
+    key = NoteSigner.open(tmp_path / "keys")
+    for _ in range(2):
+        with pytest.raises(Problem, match="no room for the log's first checkpoint"):
+            await open_log(settings(tmp_path), NoRoomToSign(key._private))
+        assert len(lines(tmp_path)) == 1
+    async with opened(tmp_path) as log:
+        assert log.signed_size == 1
     assert verified(tmp_path).ok
 
 
