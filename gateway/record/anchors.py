@@ -11,8 +11,9 @@ from pathlib import Path
 
 from gateway.record.cosign import WitnessKey, cosignatures
 from gateway.record.folder import LogFolder, replace
-from gateway.record.note import BadNote, Checkpoint, NoteKey, open_own_checkpoint, signature_line, signatures_of
+from gateway.record.note import CHECKPOINT_BYTES_MAX, BadNote, Checkpoint, NoteKey, open_own_checkpoint, signature_line, signatures_of
 from gateway.record.proof import BadProof
+from gateway.record.stored import read_stored
 from gateway.record.tlogproof import number
 
 
@@ -29,13 +30,13 @@ class Anchors:
     def kept(self, kind: str, name: str, keys: Sequence[NoteKey]) -> Checkpoint | None:
         """None when there is none, or it is not signed as it must be: then it is had anew."""
         try:
-            return open_own_checkpoint(self._file(kind, name).read_bytes(), keys)
+            return open_own_checkpoint(read_stored(self._file(kind, name), CHECKPOINT_BYTES_MAX), keys)
         except (FileNotFoundError, BadNote):
             return None
 
     def notes(self) -> list[bytes]:
         """Every checkpoint of this log that a witness has cosigned, as it was kept."""
-        return [path.read_bytes() for path in sorted(self.path.glob("witness.*"))] if self.path.is_dir() else []
+        return [read_stored(path, CHECKPOINT_BYTES_MAX) for path in sorted(self.path.glob("witness.*"))] if self.path.is_dir() else []
 
     def _file(self, kind: str, name: str) -> Path:
         return self.path / f"{kind}.{name}"

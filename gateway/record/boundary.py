@@ -11,6 +11,7 @@ from gateway.record.due import Trust
 from gateway.record.folder import LogFolder
 from gateway.record.reader import lines_of
 from gateway.record.report import INCOMPLETE, TAMPERED, Flaw, Level
+from gateway.record.stored import open_stored
 from gateway.record.tree import Frontier
 from gateway.record.walk import Reached
 
@@ -79,7 +80,7 @@ def begin_at(folder: LogFolder, trust: Trust, first: int, path: Path, level: Lev
 
 def _listed_at(path: Path, beginning: bytes) -> int | None:
     """Where in the list of checkpoints the first note stands that begins so."""
-    with path.open("rb") as stream:
+    with open_stored(path) as stream:
         if not os.fstat(stream.fileno()).st_size:
             return None  # nothing can be mapped of an empty file
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as listed:

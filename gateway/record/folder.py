@@ -13,8 +13,10 @@ from pathlib import Path
 
 from gateway.errors import Problem
 from gateway.record.note import NAME
+from gateway.record.stored import read_stored
 
 KEYS_FILE = "keys.db"
+ORIGIN_BYTES_MAX = 4 * 255 + 1
 SEGMENT = re.compile(r"([0-9]{20})\.jsonl(?:\.zst)?")
 
 
@@ -58,7 +60,7 @@ class LogFolder:
     def origin(self) -> str:
         """The log's name. Raises Problem when the file is missing or holds no origin."""
         try:
-            text = self.origin_file.read_bytes().decode()
+            text = read_stored(self.origin_file, ORIGIN_BYTES_MAX).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise Problem(
                 "log_missing", "there is no decision log here", file=str(self.path), remedy="name the log's folder, the one that holds `origin`"

@@ -18,6 +18,7 @@ from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
 from gateway.record.calls import OPEN, UNLIMITED, Call, Place, Query, Row, batches_from, members_of, outcome_of, row_of, scan_calls
 from gateway.record.line import record_of
 from gateway.record.reader import LogReader, lines_of
+from gateway.record.stored import own_descriptor_of
 from gateway.record.tree import leaf_hash
 
 NAME = "index.db"
@@ -111,7 +112,7 @@ class CallIndex:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """One process at a time makes or extends the index."""
-        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = own_descriptor_of(self._path.with_suffix(".lock"))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from types import NoneType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +28,7 @@ from gateway.config.model import LogSettings
 from gateway.errors import Problem
 from gateway.record.folder import KEYS_FILE, LogFolder, make_folder
 from gateway.record.keyfile import create_once, read_private
+from gateway.record.stored import descriptor_of
 
 KEK_FILE = "payload.key"
 KEY_BYTES = 32
@@ -128,9 +130,14 @@ class Keyring:
         database = keys / KEYS_FILE if keys and (keys / KEYS_FILE).exists() else folder.keys
         path = keys / KEK_FILE if keys else None
         try:
-            return cls(database, origin, _wrapping_key(path) if path and path.exists() else None, writes=False)
+            os.close(descriptor_of(database))  # SQLite would wait for whoever writes to a pipe
+            found = cls(database, origin, _wrapping_key(path) if path and path.exists() else None, writes=False)
         except (OSError, sqlite3.Error):
             return None
+        if not found._is_ours():
+            found.close()
+            return None
+        return found
 
     def close(self) -> None:
         with self._lock:
@@ -175,7 +182,7 @@ class Keyring:
         with self._lock:
             if key_id not in self._found:
                 row = self._db.execute("SELECT subject, wrapped FROM keys WHERE id = ?", (key_id,)).fetchone()
-                if row is None or (row[1] is not None and self._wrapping is None):
+                if row is None or not {type(part) for part in row} <= {bytes, NoneType} or (row[1] is not None and self._wrapping is None):
                     raise KeyError(key_id)
                 self._found[key_id] = DataKey.of(key_id, self._unwrap(row[1], key_id, row[0])) if row[1] is not None else None
             return self._found[key_id]
@@ -220,6 +227,14 @@ class Keyring:
 
     def _about(self, key_id: str, mark: bytes) -> bytes:
         return b"portreeve-log/v1 data key\n" + self._origin.encode() + b"\n" + key_id.encode() + b"\n" + mark
+
+    def _is_ours(self) -> bool:
+        """Whether the database is of the one form that is made here: a log from elsewhere may hold any, with a view that never ends for a table."""
+        try:
+            made = self._db.execute("SELECT sql FROM sqlite_master WHERE name = 'keys' OR tbl_name = 'keys' AND type <> 'index'").fetchall()
+        except sqlite3.Error:
+            return False
+        return made == [(_TABLE.replace("IF NOT EXISTS ", ""),)]
 
     def _data_version(self) -> int:
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])

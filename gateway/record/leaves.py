@@ -24,6 +24,7 @@ from gateway.record.folder import LogFolder
 from gateway.record.line import BrokenLine, Record, record_of
 from gateway.record.reader import lines_of
 from gateway.record.sidecar import BadSidecar, Sidecar
+from gateway.record.stored import own_descriptor_of
 from gateway.record.tree import EMPTY_ROOT, Frontier, leaf_hash, node_hash
 
 HASH_BYTES = 32
@@ -74,6 +75,8 @@ def _place_in(folder: Path) -> Path | None:
     place = folder / "idx"
     try:
         place.mkdir(mode=0o700, exist_ok=True)
+        if any(path.is_symlink() for path in (place, *place.iterdir())):  # in a log from elsewhere it may lead to a file of the reader's
+            return None
     except OSError:
         return None
     return place if all(os.access(path, os.R_OK | os.W_OK) for path in (place, *place.iterdir())) else None
@@ -84,7 +87,7 @@ def _open(path: Path | None) -> int:
     if path is None:
         with tempfile.TemporaryFile() as unnamed:
             return os.dup(unnamed.fileno())
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return own_descriptor_of(path)
 
 
 @dataclass(frozen=True, slots=True)

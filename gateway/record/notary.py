@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace as changed
 
 from gateway.record.folder import LogFolder, replace, sync_folder, write_all
-from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
+from gateway.record.note import CHECKPOINT_BYTES_MAX, BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.signer import NoteSigner
+from gateway.record.stored import open_stored, read_stored
 
 NOTE_LINES = 5
 NOTE_BYTES_MAX = 1_024
@@ -66,7 +67,7 @@ class Notary:
 def notes_in(folder: LogFolder, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """Every note of the list from an offset on, each with its own, unjudged. The last one may be torn: then it does not end as a note does."""
     try:
-        stream = folder.checkpoints.open("rb")
+        stream = open_stored(folder.checkpoints)
     except FileNotFoundError:
         return
     with stream:
@@ -105,7 +106,7 @@ def newest_checkpoint(folder: LogFolder, keys: Sequence[NoteKey], origin: str) -
         raise BadNote("the list is broken further back than a crash can reach")
     valid_end = end if spoiled is None else spoiled
     try:
-        latest = open_checkpoint(folder.checkpoint.read_bytes(), keys)
+        latest = open_checkpoint(read_stored(folder.checkpoint, CHECKPOINT_BYTES_MAX), keys)
     except (OSError, BadNote):
         return best, valid_end
     if latest.origin == origin and (best is None or latest.size > best.size):
@@ -117,7 +118,7 @@ def _last_notes(folder: LogFolder, origin: str) -> Iterator[tuple[int, bytes]]:
     """The list's notes near its end, in order, each with its offset. All notes of one list start with the same line, which finds them."""
     first = f"{origin}\n".encode()
     try:
-        with folder.checkpoints.open("rb") as stream:
+        with open_stored(folder.checkpoints) as stream:
             end = stream.seek(0, os.SEEK_END)
             start = max(0, end - 32 * NOTE_BYTES_MAX)
             stream.seek(start)

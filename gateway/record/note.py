@@ -21,6 +21,8 @@ NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,255}")
 """A key name, and so an origin: no white space and no plus sign (signed-note), no control character."""
 
 
+CHECKPOINT_BYTES_MAX = 64 * 1_024
+"""Of a file that holds one."""
 SIGNATURES_MAX = 64
 """Verifiers should have a limit, of 16 at least (signed-note)."""
 

@@ -10,6 +10,7 @@ import zstandard
 from gateway.call import Blob
 from gateway.canonical import digest
 from gateway.record.folder import replace, sync_folder
+from gateway.record.stored import read_stored
 
 OBJECT_BYTES_MAX = 64 * 1024 * 1024
 KNOWN_MAX = 100_000
@@ -65,7 +66,7 @@ def read_object(folder: Path, name: str) -> bytes:
     """The bytes under a digest. Raises ObjectMissing, ObjectBroken."""
     path = object_path(folder, name)
     try:
-        packed = path.read_bytes()
+        packed = read_stored(path, OBJECT_BYTES_MAX + OBJECT_BYTES_MAX // 128)
     except OSError as error:
         raise ObjectMissing(name) from error
     try:

@@ -13,7 +13,7 @@ from gateway.record.folder import LogFolder, sync_folder
 from gateway.record.line import FORMAT
 from gateway.record.notary import Notary
 from gateway.record.note import BadNote
-from gateway.record.recovery import recover
+from gateway.record.recovery import Standing, recover
 from gateway.record.signer import NoteSigner
 from gateway.record.writer import Writer
 
@@ -42,20 +42,9 @@ def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk
         raise Problem("log_key", f"log.vkey cannot be read: {error}", file=str(folder.path), remedy="restore it from backup") from error
     key.publish(settings.origin)
     writer = Writer(folder, settings, standing, Notary(folder, settings.origin, key), disk)
-    answer: Receipt | Refusal | None = None
     try:
-        if standing is not None and not standing.signed and not folder.gap.exists():
-            _sign_first(writer, folder)  # before anything is added: more than one record without a checkpoint is damage
-        if standing is None:
-            answer = writer.begin("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
-        else:
-            if folder.gap.exists():  # a loss was accepted: it is told before anything else is
-                answer = writer.begin("gap", loads(folder.gap.read_bytes()))
-            if standing.renews and key.next_key(settings.origin) == standing.renews[0]:  # the log has named a key, and a crash came in between
-                writer.renew(keep=standing.renews[1])
-            if (standing.open_calls or standing.torn) and not isinstance(answer, Refusal):
-                answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
-        if not writer.signed and not isinstance(answer, Refusal):
+        answer = _first_words(writer, folder, settings, key, standing)
+        if not isinstance(answer, Refusal) and not writer.signed:
             _sign_first(writer, folder)
     except BaseException:
         writer.close()
@@ -67,6 +56,22 @@ def _begun(folder: LogFolder, settings: LogSettings, key: NoteSigner, disk: Disk
         folder.gap.unlink()
         sync_folder(folder.path)
     return writer
+
+
+def _first_words(writer: Writer, folder: LogFolder, settings: LogSettings, key: NoteSigner, standing: Standing | None) -> Receipt | Refusal | None:
+    """Write what has to be said before anything else is; gives the last answer. Raises OSError, Problem."""
+    if standing is None:
+        return writer.begin("log.open", {"format": FORMAT, "origin": settings.origin, "key": str(key.key(settings.origin))})
+    answer: Receipt | Refusal | None = None
+    if folder.gap.exists():  # a loss was accepted: it is told before anything else is
+        answer = writer.begin("gap", loads(folder.gap.read_bytes()))
+    elif not writer.signed:  # before anything is added: more than one record without a checkpoint is damage
+        _sign_first(writer, folder)
+    if standing.renews and key.next_key(settings.origin) == standing.renews[0]:  # the log has named a key, and a crash came in between
+        writer.renew(keep=standing.renews[1])
+    if (standing.open_calls or standing.torn) and not isinstance(answer, Refusal):
+        answer = writer.begin("recover", {"status": "unknown", "calls": sorted(standing.open_calls), "torn": standing.torn})
+    return answer
 
 
 def _sign_first(writer: Writer, folder: LogFolder) -> None:

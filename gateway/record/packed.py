@@ -16,9 +16,13 @@ from typing import Any
 
 import zstandard
 
+from gateway.record.stored import descriptor_of
+
 SUFFIX = ".zst"
 FRAME_BYTES = 1 << 20
 LEVEL = 9
+PACKED_BYTES_MAX = FRAME_BYTES + FRAME_BYTES // 128 + 1_024
+"""What a frame may take: more than any that zstd makes of FRAME_BYTES."""
 FRAMES_MAX = 1 << 20
 
 _SKIPPABLE, _SEEKABLE = 0x184D2A5E, 0x8F92EAB1
@@ -43,7 +47,7 @@ def open_segment(path: Path) -> io.RawIOBase:
     """Open a segment for reading as if it were not packed, also one that was packed since it was listed. Raises OSError, PackedBroken."""
     if path.suffix != SUFFIX:
         try:
-            return path.open("rb", buffering=0)
+            return io.FileIO(descriptor_of(path), "rb")
         except FileNotFoundError:
             path = path.with_name(path.name + SUFFIX)
     return PackedFile(path)
@@ -58,7 +62,7 @@ class PackedFile(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = descriptor_of(path)
         self._at = 0
         self._frame = -1
         self._data = b""
@@ -133,7 +137,7 @@ class PackedFile(io.RawIOBase):
         for packed, size in _ENTRY.iter_unpack(os.pread(self._descriptor, count * _ENTRY.size, begin + _HEAD.size)):
             starts.append(starts[-1] + packed)
             offsets.append(offsets[-1] + size)
-            if not 0 < size <= FRAME_BYTES:
+            if not 0 < size <= FRAME_BYTES or packed > PACKED_BYTES_MAX:
                 raise self._broken()
         if starts[-1] != begin:
             raise self._broken()

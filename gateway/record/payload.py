@@ -15,6 +15,10 @@ from pathlib import Path
 from gateway.canonical import Json, JsonError, dumps_in_order, loads_trusted
 from gateway.record.disk import Disk
 from gateway.record.folder import LogFolder, sync_folder
+from gateway.record.stored import open_stored
+
+LINE_BYTES_MAX = 256 * 1024 * 1024
+"""More than the arguments of any call take; a longer line is none of ours, and is passed over in pieces."""
 
 
 def payload_line(call_id: str, key_id: str, sealed: Mapping[str, bytes]) -> bytes:
@@ -105,13 +109,13 @@ class PayloadReader:
 def payload_lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """The whole lines of a payload file with their offsets."""
     try:
-        stream = path.open("rb")
+        stream = open_stored(path)
     except FileNotFoundError:
         return
     with stream:
         stream.seek(start)
         offset = start
-        for line in stream:
+        while line := stream.readline(LINE_BYTES_MAX):
             if line.endswith(b"\n"):
                 yield offset, line[:-1]
             offset += len(line)

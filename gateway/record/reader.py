@@ -12,12 +12,13 @@ from gateway.logmode import REDACTED
 from gateway.record.folder import LogFolder
 from gateway.record.keyring import Keyring
 from gateway.record.line import LINE_BYTES_MAX, Record, record_of
-from gateway.record.note import BadNote, Checkpoint, NoteKey, open_checkpoint
+from gateway.record.note import CHECKPOINT_BYTES_MAX, BadNote, Checkpoint, NoteKey, open_checkpoint
 from gateway.record.objects import read_object
 from gateway.record.packed import open_segment
 from gateway.record.payload import PayloadReader
 from gateway.record.recovery import closes_calls, opens_call
 from gateway.record.seals import Unsealer, Withheld
+from gateway.record.stored import read_stored
 
 CHUNK_BYTES = 1 << 17
 """Small enough that its lines are still in the processor's cache when they are hashed and parsed: 1 MiB takes half as long again."""
@@ -129,7 +130,7 @@ class LogReader:
     def checkpoint(self, keys: Sequence[NoteKey]) -> Checkpoint | None:
         """The newest checkpoint, None when nothing was signed yet. Raises BadNote when no given key has signed it."""
         try:
-            note = self.folder.checkpoint.read_bytes()
+            note = read_stored(self.folder.checkpoint, CHECKPOINT_BYTES_MAX)
         except FileNotFoundError:
             return None
         found = open_checkpoint(note, keys)

@@ -19,6 +19,7 @@ from gateway.record.folder import LogFolder, replace, sync_folder
 from gateway.record.line import HEAD_MEMBERS, NOT_NEXT, BrokenLine, genesis
 from gateway.record.notary import newest_checkpoint
 from gateway.record.note import BadNote, Checkpoint, NoteKey
+from gateway.record.stored import open_stored
 from gateway.record.tree import Frontier, leaf_hash
 
 RESTORE = "restore the log's folder from backup; `portreeve log recover` tells what is lost, and goes on without it if told to"
@@ -98,7 +99,7 @@ def recover(folder: LogFolder, origin: str, keys: Sequence[NoteKey]) -> Standing
 def _scan(path: Path, first: int, origin: str, signed: Checkpoint | None) -> Standing:
     """Read one segment up to its last valid line. Raises Problem when valid lines follow a broken one, or a root is not the signed one."""
     found = Standing(Frontier(), genesis(origin), first=first)
-    with path.open("rb") as stream:
+    with open_stored(path) as stream:
         while line := stream.readline(1 << 17):
             at = found.end
             try:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from gateway.canonical import JsonError, dumps_in_order, loads
 from gateway.record.folder import LogFolder, replace
+from gateway.record.stored import read_stored
 from gateway.record.tree import Frontier
 
 HASH_BYTES = 32
 HEAD_BYTES_MAX = 4_096
+SIDECAR_BYTES_MAX = 4 * 1024**3
+"""The largest segment that can be configured, 8 GiB, has some 90 bytes in its shortest lines."""
 
 
 class BadSidecar(ValueError):  # noqa: N818
@@ -54,7 +57,7 @@ class Sidecar:
     @classmethod
     def read(cls, path: Path) -> Sidecar:
         """Raises BadSidecar, OSError."""
-        data = path.read_bytes()
+        data = read_stored(path, SIDECAR_BYTES_MAX)
         line, newline, hashes = data[:HEAD_BYTES_MAX].partition(b"\n")
         try:
             head = loads(line)

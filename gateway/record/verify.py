@@ -17,10 +17,11 @@ from gateway.record.due import Span, Trust
 from gateway.record.epochs import followed
 from gateway.record.folder import LogFolder
 from gateway.record.folder import replace as replace_file
-from gateway.record.note import BadNote, Checkpoint, NoteKey
+from gateway.record.note import CHECKPOINT_BYTES_MAX, BadNote, Checkpoint, NoteKey
 from gateway.record.parts import ReplayIn, Task, walk_parts
 from gateway.record.pruned import of_pruned
 from gateway.record.report import INCOMPLETE, KEY, OK, TAMPERED, Flaw, Level, Report
+from gateway.record.stored import read_stored
 from gateway.record.walk import Reached, Tally, Walk
 
 
@@ -194,7 +195,7 @@ class _Look:
 
 def _read_note(trust: Trust, path: Path, name: str) -> Checkpoint:
     try:
-        return trust.checkpoint(path.read_bytes())
+        return trust.checkpoint(read_stored(path, CHECKPOINT_BYTES_MAX))
     except FileNotFoundError as error:
         raise Flaw(KEY, f"{name} is missing: nothing says what this log should be") from error
     except BadNote as error:

@@ -1,3 +1,5 @@
+import struct
+
 import pytest
 import zstandard
 
@@ -95,3 +97,14 @@ def test_a_frame_that_unpacks_to_more_than_is_listed_is_not_unpacked(tmp_path):
     path.write_bytes(bomb + table[:8] + len(bomb).to_bytes(4, "little") + table[12:])
     with pytest.raises(PackedBroken), open_segment(path) as stream:
         stream.read(10)
+
+
+def test_a_frame_that_says_it_takes_gigabytes_is_not_read(tmp_path):
+    path = tmp_path / "0.jsonl.zst"
+    packed_bytes = 3 << 30
+    table = struct.pack("<II", packed_bytes, FRAME_BYTES)
+    with path.open("wb") as stream:
+        stream.seek(packed_bytes)  # a hole: on the disk it takes nothing
+        stream.write(struct.pack("<II", 0x184D2A5E, len(table) + 9) + table + struct.pack("<IBI", 1, 0, 0x8F92EAB1))
+    with pytest.raises(PackedBroken):
+        open_segment(path)
