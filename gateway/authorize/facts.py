@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -28,6 +29,7 @@ _LONG: dict[str, Json] = {"type": "Long"}
 _STRINGS: dict[str, Json] = {"type": "Set", "element": _STRING}
 _IP: dict[str, Json] = {"type": "Extension", "name": "ipaddr"}
 _PORTS = {"http": 80, "https": 443}
+_DOTS = frozenset({"", ".", ".."})
 
 _Attributes = dict[str, tuple[dict[str, Json], bool]]
 _MAY: _Attributes = {"ip": (_IP, False)}
@@ -146,10 +148,16 @@ def _ips(found: list[dict[str, Json]]) -> list[Json]:
 
 def _path(value: str) -> dict[str, Json]:
     """An absolute path without dot segments, double or trailing slashes. One that still holds an escape or a backslash could be read in two ways."""
-    if "\0" in value or "\\" in value or unquote(value) != value:
-        raise Unrepresentable("the path holds an escape, a backslash or NUL")
+    if "\\" in value or unquote(value) != value:
+        raise Unrepresentable("the path holds an escape or a backslash")
+    if any(unicodedata.category(letter) == "Cc" for letter in value):
+        raise Unrepresentable("the path holds a control character")
+    if not value.isascii() and _folds(value):
+        raise Unrepresentable("the path holds a letter that some systems read as a separator")
     depth = 0
     for part in value.split("/"):
+        if part not in _DOTS and _bare(part) in _DOTS:
+            raise Unrepresentable("a part of the path is a dot segment to some systems")
         depth += -1 if part == ".." else part not in ("", ".")
         if depth < 0:  # some stop at the root, others climb out of the folder that the tool serves
             raise Unrepresentable("the path climbs above its beginning")
@@ -159,6 +167,17 @@ def _path(value: str) -> dict[str, Json]:
         raise Unrepresentable("the path is too long")  # `folders` grows with the square of the parts
     folders = ["/", *("/" + "/".join(parts[:n]) for n in range(1, len(parts)))] if path != "/" else ["/"]
     return {"path": path, "folders": folders}
+
+
+def _folds(value: str) -> bool:
+    """Whether compatibility forms cut it elsewhere: U+FF0F is a slash to who normalises."""
+    return any(value.count(sign) != unicodedata.normalize("NFKC", value).count(sign) for sign in "/\\%;")
+
+
+def _bare(part: str) -> str:
+    """A part as some read it: U+2025 as two dots, without parameters (`..;x=1`), without blanks at its end, without dots beyond two."""
+    name = unicodedata.normalize("NFKC", part).partition(";")[0]
+    return ".." if name.startswith("..") and not name.strip(". ") else name.rstrip(" ")
 
 
 def _url(value: str) -> dict[str, Json]:

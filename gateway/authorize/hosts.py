@@ -18,6 +18,10 @@ _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-
 _MAILBOX = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 _QUOTED_NAME = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\["\\])*"')
 _NAME = re.compile(r'[^"(),:;<>@\[\\\]\x00-\x1f\x7f]*')
+_CLOTHES = tuple(
+    ipaddress.IPv6Network(net) for net in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+)
+"""IPv6 addresses that stand for an IPv4 address: mapped, translated (SIIT, NAT64), 6to4, Teredo; ::/96 but for :: and ::1 is one more. No range of IPv4 addresses holds one."""
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +52,9 @@ def address(value: str) -> dict[str, Json]:
         found = ipaddress.ip_address(value)
     except ValueError:
         raise Unrepresentable("this is not an IP address") from None
-    if isinstance(found, ipaddress.IPv6Address) and (found.ipv4_mapped is not None or found.scope_id is not None):
+    if isinstance(found, ipaddress.IPv6Address) and (
+        found.scope_id is not None or any(found in clothes for clothes in _CLOTHES) or (2 <= int(found) < 2**32)
+    ):
         raise Unrepresentable("the IPv6 address holds an IPv4 address or a zone")
     return {"ip": _ip(str(found)), "address": str(found)}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from gateway.authorize.facts import derive, derive_many, fact_type
@@ -28,6 +30,21 @@ def test_a_path_lies_in_all_its_folders():
 def test_a_path_that_could_be_read_in_two_ways_is_refused(value):
     with pytest.raises(Unrepresentable):
         derive("path", value)
+
+
+@pytest.mark.parametrize(
+    "part", ["\uff0e\uff0e", "\u2025", ".\uff0e", "..;", "..;x=1", ".;", ";x", ".. ", ". ", " ", "...", "..\n", "a\uff0f..", "..\uff3cx", "\uff05"]
+)
+def test_a_part_that_some_systems_read_as_a_dot_segment_or_cut_elsewhere_is_refused(part):
+    """Whoever permits what lies in /public must not be asked for what lies beside it."""
+    for kind, before in (("path", ""), ("url", "https://files.example")):
+        with pytest.raises(Unrepresentable):
+            derive(kind, f"{before}/public/{quote(part) if before else part}/secret")
+
+
+@pytest.mark.parametrize("part", [".hidden", "..rc", "a.", "a..b", "wait\u2026", "\u00bd", "na\u00efve", "a;v=1", "a b"])
+def test_a_part_that_only_looks_unusual_is_kept(part):
+    assert derive("path", f"/public/{part}/x")["folders"] == ["/", "/public", f"/public/{part}"]
 
 
 def test_a_url_is_taken_apart():
@@ -155,6 +172,12 @@ def test_an_address_has_one_spelling(value, text):
         "::ffff:10.0.0.1",
         "::ffff:a00:1",
         "0:0:0:0:0:ffff:0a00:0001",
+        "::10.0.0.1",
+        "::ffff:0:a00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a00:1",
+        "2002:a00:1::",
+        "2001:0:a00:1::1",
         "fe80::1%eth0",
         "10.0.0.0/8",
         "10.0.0.1 ",
