@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import pairwise
 
 from gateway.authorize.policy import Policy
 from gateway.authorize.spelling import closest
@@ -118,8 +120,13 @@ def _problem(policy: Policy, code: str, message: str, remedy: str, about: str = 
 
 def annotation_offset(policy: Policy, name: str) -> int:
     """Where an annotation of a policy stands in its text; 0 where there is none."""
-    words = tokens(policy.piece.text)
-    return next((words[n].start for n in range(len(words) - 1) if words[n].text == "@" and words[n + 1].text == name), 0)
+    return _offsets(policy.piece.text).get(name, 0)
+
+
+@lru_cache(maxsize=1)
+def _offsets(text: str) -> Mapping[str, int]:
+    """Where each annotation begins: read once for all findings about one policy, which may be thousands."""
+    return {name.text: sign.start for sign, name in pairwise(tokens(text)) if sign.text == "@"}
 
 
 def obligations(permits: Iterable[Policy]) -> tuple[tuple[str, str], ...]:

@@ -19,13 +19,13 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from gateway.authorize.engine import EngineError, Rules, parse_schema, policy_json, validate
+from gateway.authorize.engine import EngineError, Rules, TooDeepError, parse_schema, policy_json, validate
 from gateway.authorize.faults import Fault, worded
 from gateway.authorize.pinpoint_syntax import Spot, syntax_spot
 from gateway.authorize.pinpoint_types import false_spot, validity_spot
 from gateway.authorize.schema import SchemaSource
 from gateway.authorize.splitting import Piece
-from gateway.canonical import Json, dumps, loads_trusted
+from gateway.canonical import Json, JsonError, dumps, loads_trusted
 from gateway.errors import Problem, Problems
 
 CPU_S = 120
@@ -42,6 +42,7 @@ STACK_BYTES = 2 * 1024 * 1024
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROBE = '1 < "never"'
+_SHALLOWER = "compare with a list, [...].contains(...), or write several policies: about a hundred in one chain are read"
 
 
 def compile_policies(
@@ -87,7 +88,10 @@ def work(job: Mapping[str, Json]) -> dict[str, Json]:
     for position, text in enumerate(texts):
         os.write(2, b"at %d\n" % position)
         try:
-            trees.append(policy_json(text))
+            trees.append(_tree(text))
+        except TooDeepError as error:
+            trees.append(None)
+            faults.append(Fault(position, "policy_too_deep", str(error), remedy=_SHALLOWER))
         except EngineError as error:
             trees.append(None)
             faults.append(
@@ -110,6 +114,16 @@ def work(job: Mapping[str, Json]) -> dict[str, Json]:
         fault = Fault(position, "policy_never_applies", "this policy can never apply: from here on its condition is false, whatever the call is")
         faults.append(_placed(fault, until, lambda f: false_spot(texts[f.position], lambda text: bool(validate([_probed(text)], schema)))))
     return _answer(trees, faults)
+
+
+def _tree(text: str) -> Mapping[str, Json]:
+    """The tree of one policy, seen to be one that the answer can hold. Raises EngineError."""
+    tree = policy_json(text)
+    try:
+        dumps(tree)
+    except JsonError as error:
+        raise TooDeepError from error
+    return tree
 
 
 def _unread(texts: Sequence[str], good: Sequence[int]) -> Iterator[tuple[int, str]]:

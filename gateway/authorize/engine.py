@@ -15,7 +15,7 @@ from typing import Any, Literal
 from cedarpy import PolicySet, Schema
 from cedarpy import _internal as native
 
-from gateway.canonical import Json, dumps, loads_trusted
+from gateway.canonical import Json, JsonError, dumps, loads_trusted
 
 ENGINE = f"cedarpy/{version('cedarpy')}"
 
@@ -27,6 +27,13 @@ _POLICY = re.compile(r"`policy(\d+)`")
 
 class EngineError(ValueError):
     """The engine refused a policy, a schema or an entity. The text is the engine's own."""
+
+
+class TooDeepError(EngineError):
+    """The policy's tree nests deeper than JSON is read or written here: each `&&`, `||` or `+` of a chain is a level of it."""
+
+    def __init__(self) -> None:
+        super().__init__("too many operators in one chain of && or ||, or of sums")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +115,15 @@ def parse_entities(data: bytes, schema: Any) -> Any:
 
 
 def policy_json(text: str) -> Mapping[str, Json]:
-    """The one policy in `text` as JSON (Cedar's EST). Raises EngineError for a fault, a template, or anything but one policy."""
+    """The one policy in `text` as JSON (Cedar's EST). Raises EngineError for a fault, a template, or anything but one policy; TooDeepError for one too deep."""
     try:
-        found = loads_trusted(native.policies_to_json_str(text).encode())
+        written = native.policies_to_json_str(text)
     except ValueError as error:
         raise EngineError(str(error)) from error
+    try:
+        found = loads_trusted(written.encode())
+    except JsonError as error:
+        raise TooDeepError from error
     if found["templates"]:
         raise EngineError("templates (?principal, ?resource) are not supported")
     policies = list(found["staticPolicies"].values())

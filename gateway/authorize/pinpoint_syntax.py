@@ -53,7 +53,7 @@ _REMEDIES = {
 }
 """Words of a complaint -> what to write, the first that fits."""
 _RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "has", "like", "is"})
-_KNOWN_SIGN = re.compile(r'[\w"@(){}\[\],;.:<>=!+\-*?]|&&|\|\|')
+_KNOWN_SIGN = re.compile(r'"|(?:\w+|\?\w+|[@(){}\[\],;.:<>=!+\-*?]+|&&|\|\|)\Z', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,17 @@ def syntax_spot(text: str, complaint: str, parse: Parse) -> Spot:
     if complaint.startswith("multiple relational operators"):
         return _second_relation(words)
     if complaint.startswith("integer parse error"):
-        number = next((word for word in words if word.text.isdigit() and int(word.text) >= 2**63), words[0])
+        number = next((word for word in words if word.text.isdigit() and not _fits(word.text)), words[0])
         return Spot(number.start, remedy="numbers end at 9223372036854775807")
     if "is missing the `" in complaint:
         closing = next((word for word in words if word.text == ")" and word.start > effect_of(words)), words[-1])
         return Spot(closing.start, remedy="a scope is (principal, action, resource), in this order and with commas")
     return named_spot(text, words, complaint)
+
+
+def _fits(digits: str) -> bool:
+    """Whether a number fits in 64 bits; one of thousands of digits is not even read."""
+    return len(digits.lstrip("0")) <= 19 and int(digits) < 2**63
 
 
 def _first_wrong(text: str, words: Sequence[Token], complaint: str, parse: Parse) -> int:

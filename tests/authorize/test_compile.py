@@ -48,6 +48,22 @@ def test_what_can_never_apply_is_found(condition):
     assert [fault[:2] for fault in answer["faults"]] == [(0, "policy_never_applies")]
 
 
+@pytest.mark.parametrize("many", [150, 700])
+@pytest.mark.parametrize("join", [" || ", " && "])
+def test_a_chain_too_long_to_be_read_is_a_fault_of_its_policy_and_not_of_the_compiler(many, join):
+    chain = join.join(f'context.request.path != "/{n}"' for n in range(many))
+    pieces = [Piece("f", PERMIT_ALL.strip(), 1, 1), Piece("f", f"permit (principal, action, resource) when {{ {chain} }};", 2, 1)]
+    trees, (problem,) = compile_policies(pieces, quick("").library.source)
+    assert [tree is None for tree in trees] == [False, True]
+    assert (problem.code, problem.line) == ("policy_too_deep", 2)
+    assert "contains" in problem.remedy
+
+
+def test_a_chain_of_a_hundred_is_read(tmp_path):
+    chain = " || ".join(f'context.request.path == "/{n}"' for n in range(100))
+    assert load(tmp_path / "policies", f'@id("x") permit (principal, action, resource) when {{ {chain} }};').policy_count == 1
+
+
 def test_what_has_a_tree_and_no_slice_could_read_is_named_among_many():
     """Slices are parsed from the text. None such is known of this engine, so texts that have no tree stand for them."""
     good = PERMIT_ALL.strip()

@@ -81,3 +81,16 @@ def test_a_slip_is_placed_at_its_column_and_has_a_remedy(marked):
 def test_what_is_not_known_is_placed_where_the_policy_begins():
     assert syntax_spot('@id("permit") permit (principal);', "something new", parse).offset == 14
     assert syntax_spot("", "something new", parse).offset == 0
+
+
+@pytest.mark.parametrize("strange", ["na\u00efve", "\u0663", "\uff41dmin", "\u0430dmin"])
+def test_a_word_with_letters_that_no_name_of_cedar_has_is_placed(strange):
+    text = f'@id("x") {HEAD} when {{ context has {strange} }};'
+    spot = syntax_spot(text, parse(text), parse)
+    assert spot.offset == text.index(strange)
+    assert strange in spot.message
+
+
+def test_a_number_of_thousands_of_digits_is_placed():
+    text = f"{HEAD} when {{ 1 < {'9' * 6_000} }};"
+    assert syntax_spot(text, parse(text), parse).offset == text.index("9")
