@@ -57,7 +57,7 @@ async def test_a_log_rewritten_with_its_own_key_is_found_by_what_was_scraped(wat
 async def test_a_log_set_back_to_an_earlier_state_is_found_by_what_was_scraped(watched):
     folder, url = watched
     settings = load(folder)
-    kept = list(LogReader(settings.log.folder).records())[:2]
+    kept = list(LogReader(settings.log.folder).records())[:1]  # what nobody has signed yet may be all there is
     signer = NoteSigner.open(settings.keys)
     (segment,) = (settings.log.folder / "log").iterdir()
     segment.write_bytes(b"".join(record.line + b"\n" for record in kept))
