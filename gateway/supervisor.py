@@ -24,6 +24,7 @@ from gateway.canonical import Json
 from gateway.config.load import load
 from gateway.config.model import Listener, Settings
 from gateway.errors import Problem, Problems
+from gateway.inject.environment import without_secrets
 from gateway.totals import Totals
 from gateway.worker import Condition, Share, ask, tell
 
@@ -87,7 +88,8 @@ class Supervisor:
             writer: _Child | None = None
             try:
                 if settings.log.socket is None:
-                    writer = await self._start(["log", "writer", "-C", str(self._folder), "--socket", str(path), "--tied"])
+                    words = ["log", "writer", "-C", str(self._folder), "--socket", str(path), "--tied"]
+                    writer = await self._start(words, environment=without_secrets(settings))
                 shares = [
                     Share(number, self._count, sockets["agents"][number].fileno(), sockets["admin"][number].fileno(), str(runtime), str(path))
                     for number in range(self._count)
@@ -143,8 +145,10 @@ class Supervisor:
         inherited = (share.agents, share.admin)
         await self._start(["serve", "-C", str(self._folder), "--share", str(share)], inherited=inherited, number=share.number)
 
-    async def _start(self, words: list[str], *, inherited: Sequence[int] = (), number: int | None = None) -> _Child:
-        """Start a child and wait until it is ready. It ends when its standard input does, so it does not outlive this process; signals of a
+    async def _start(
+        self, words: list[str], *, inherited: Sequence[int] = (), number: int | None = None, environment: Mapping[str, str] | None = None
+    ) -> _Child:
+        """Start a child, in this process's environment unless one is given, and wait until it is ready. It ends when its standard input does, so it does not outlive this process; signals of a
         terminal are this process's to pass on.
         """
         process = await asyncio.create_subprocess_exec(
@@ -152,6 +156,7 @@ class Supervisor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=inherited,
+            env=environment,
             start_new_session=True,
         )
         child = _Child(process)

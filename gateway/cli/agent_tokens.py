@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import re
 import shlex
 import time
@@ -29,6 +30,7 @@ from gateway.config.load import load
 from gateway.config.model import Settings
 from gateway.errors import Problem
 from gateway.identify import Wish
+from gateway.inject.environment import without_secrets
 from gateway.loading import audience
 from gateway.secret import Secret
 
@@ -54,6 +56,10 @@ class Origin(Protocol):
         """For calls of this process; `bound`: with tokens that are bound to a key of its own, and proofs. Raises as `token` does."""
         ...
 
+    def environment(self) -> dict[str, str]:
+        """What a command that runs as the agent may inherit."""
+        ...
+
     def end(self) -> None: ...
 
 
@@ -76,6 +82,10 @@ class Here:
         minted = mint_here(self._settings, self._agent, replace(self._wish, bound_to=key.thumbprint if bound else ""))
         url = self._settings.url
         return GatewayAuth(environment().url or url, issuer=url, token=minted.token.reveal(), dpop=key if bound else False)
+
+    def environment(self) -> dict[str, str]:
+        """All but the credentials of the deployment: they are what the agent must not have."""
+        return without_secrets(self._settings)
 
     def end(self) -> None:
         """Nothing: whoever has the signing key needs no other."""
@@ -120,6 +130,9 @@ class There:
             self._auth = self._auth_of(dpop=True)
         self.token()
         return self._auth
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
 
     def end(self) -> None:
         self._auth.tokens.revoke()

@@ -105,12 +105,12 @@ def main() -> None:
         print(f"portreeve: {refusal.detail} [{refusal.code}]: {refusal.reason}", file=sys.stderr)
         sys.exit(EXIT_PROBLEM)
     except OSError as error:
-        _show_trace()
+        _show_trace(error)
         where = f"{error.filename}: " if error.filename else ""
         print(f"portreeve: {where}{error.strerror or type(error).__name__}", file=sys.stderr)
         sys.exit(EXIT_PROBLEM)
     except Exception as error:  # noqa: BLE001 - the last handler of the process
-        _show_trace()
+        _show_trace(error)
         print(f"portreeve: an unexpected {type(error).__name__}; this is a fault of portreeve, not of your deployment.", file=sys.stderr)
         print(
             "Please report it with the output of the same command under PORTREEVE_DEBUG=1 (see SECURITY.md if it looks like a hole).", file=sys.stderr
@@ -118,7 +118,12 @@ def main() -> None:
         sys.exit(EXIT_BUG)
 
 
-def _show_trace() -> None:
-    """A traceback can hold values of a deployment, so it is printed only when it is asked for."""
-    if os.environ.get("PORTREEVE_DEBUG") == "1":
-        traceback.print_exc()
+def _show_trace(error: BaseException) -> None:
+    """When it is asked for: files, lines and types, of what it came from, too. What errors say can quote a secret, and people send this on."""
+    if os.environ.get("PORTREEVE_DEBUG") != "1":
+        return
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        _show_trace(before)
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    print(f"Traceback (most recent call last):\n{trace}{type(error).__name__}", file=sys.stderr)

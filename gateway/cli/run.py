@@ -65,7 +65,7 @@ def run(
     """
     name = new_run()
     origin = origin_of(agent, wish_of(for_user, ttl, scope, run=name), folder, url, key)
-    inherited = {given: value for given, value in os.environ.items() if given != "PORTREEVE_KEY_FILE"}  # the command has its token
+    inherited = {given: value for given, value in origin.environment().items() if given != "PORTREEVE_KEY_FILE"}  # the command has its token
     with _relayed_signals() as relay, _ended(origin):
         first = origin.token()
         with tempfile.TemporaryDirectory(prefix="portreeve-") as private:  # made 0700

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gateway.config.model import Settings
+from gateway.config.sources import OAuth2Settings
 from gateway.inject.source import Fetched, LocalSource, Need, Unreadable, secret_of
 
 
@@ -35,3 +37,11 @@ class EnvironmentSource(LocalSource):
         if isinstance(self._found, Unreadable):
             raise Unreadable(self._found.reason, self._found.remedy)
         return self._found
+
+
+def without_secrets(settings: Settings) -> dict[str, str]:
+    """This process's environment without what `env:` credentials of the deployment read from it: for processes that need none of them."""
+    references = [credential.secret for credential in settings.credentials.values()]
+    references += [c.source.client_secret for c in settings.credentials.values() if isinstance(c.source, OAuth2Settings)]
+    names = {reference.removeprefix("env:") for reference in references if reference is not None and reference.startswith("env:")}
+    return {name: value for name, value in os.environ.items() if name not in names}

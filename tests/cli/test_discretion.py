@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.journeys.place import write_place
 from tests.journeys.process import process
 
@@ -34,3 +36,38 @@ async def test_a_gateway_that_serves_cannot_leave_a_core_file(tmp_path: Path):
     async with process(tmp_path) as (run, _):
         limits = Path(f"/proc/{run.pid}/limits").read_text()
     assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+BREAKING = """
+import asyncio, gc, threading
+from gateway.cli.discretion import keep_discreet
+keep_discreet()
+async def breaks(text):
+    int(text)
+def called(text):
+    int(text)
+class Ends:
+    def __del__(self):
+        int("CANARY of an end")
+async def main():
+    asyncio.get_running_loop().call_soon(called, "CANARY of a callback")
+    task = asyncio.create_task(breaks("CANARY of a task"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+run(main())
+thread = threading.Thread(target=called, args=("CANARY of a thread",), name="CANARY")
+thread.start()
+thread.join()
+Ends()
+"""
+
+
+@pytest.mark.parametrize("loop", ["from asyncio import run", "from uvloop import run"])
+def test_an_error_that_nobody_caught_is_told_without_the_value_that_it_broke_on(loop: str):
+    done = subprocess.run([sys.executable, "-c", f"{loop}\n{BREAKING}"], capture_output=True, text=True, check=True, timeout=60)
+    assert "CANARY" not in done.stderr + done.stdout
+    told = done.stderr.splitlines()
+    assert [line.endswith(f"ValueError at <string>:{n}") for line, n in zip(told, (9, 7, 9, 12), strict=True)] == [True] * 4, told
+    assert "Exception in callback" in told[0] and "never retrieved" in told[1] and "thread" in told[2]

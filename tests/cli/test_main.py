@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.cli import main as module
 from gateway.cli.main import app, main
 from gateway.errors import Problem, Problems, Refusal
+from gateway.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"
@@ -112,12 +113,30 @@ def test_each_kind_of_error_has_its_exit_code_and_no_traceback(failing, capsys, 
     assert SECRET not in shown
 
 
-def test_a_traceback_is_shown_when_it_is_asked_for(failing, capsys, monkeypatch):
+@pytest.mark.parametrize("bug", [lambda text: int(text), lambda text: {}[text], lambda text: open(text), lambda text: again(text)])  # noqa: PLW0108, PTH123, SIM115
+def test_a_traceback_is_shown_when_it_is_asked_for_and_quotes_no_value_that_the_code_broke_on(capsys, monkeypatch, bug):
     monkeypatch.setenv("PORTREEVE_DEBUG", "1")
-    failing(RuntimeError("here"))
-    with pytest.raises(SystemExit):
-        main()
-    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["portreeve", "break"])
+    before = list(app.registered_commands)
+    app.command("break")(lambda: bug(Secret(SECRET).reveal()))
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main()
+    finally:
+        app.registered_commands[:] = before
+    shown = capsys.readouterr().err
+    frames, _, said = shown.partition("\nportreeve: ")
+    assert "Traceback" in frames and "test_main.py" in frames and "Error" in frames
+    assert SECRET not in frames
+    assert SECRET not in said or caught.value.code == 1, "the name of a file is told, which is no secret"
+
+
+def again(text: str) -> None:
+    """Breaks while it handles what broke."""
+    try:
+        int(text)
+    except ValueError:
+        text.encode().decode("utf-32")
 
 
 def test_the_codes_are_documented():

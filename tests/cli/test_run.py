@@ -132,3 +132,17 @@ def test_a_command_that_is_not_there_or_no_program_is_said(deployment: Path):
 def test_an_unknown_agent_runs_nothing(deployment: Path):
     code, out, error = finish(start(deployment, "--as", "nobody", "--", "echo", "ran"))
     assert (code, out) == (1, "") and "unknown_agent" in error
+
+
+def test_a_command_inherits_no_credential_of_the_deployment(deployment: Path, monkeypatch: pytest.MonkeyPatch):
+    with (deployment / "gateway.toml").open("a") as settings:
+        settings.write('[credential.plain]\nsecret = "env:CANARY_PLAIN"\nheader = "X-Key"\nhosts = ["127.0.0.1"]\n')
+        settings.write(
+            '[credential.client]\nheader = "X-Key"\nhosts = ["127.0.0.1"]\n[credential.client.oauth2]\ntoken_url = "https://idp.example"\n'
+        )
+        settings.write('client_id = "gateway"\nclient_secret = "env:CANARY_CLIENT"\n')
+    for name in ("CANARY_PLAIN", "CANARY_CLIENT", "OTHER"):
+        monkeypatch.setenv(name, "CANARY-secret" if name != "OTHER" else "its own")
+    code, out, error = finish(start(deployment, "--as", "support-bot", "--", "env"))
+    assert (code, error) == (0, "")
+    assert "CANARY" not in out and "OTHER=its own" in out

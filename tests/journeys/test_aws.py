@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from gateway.config.load import load
 from gateway.identify import SigningKeys
+from tests.journeys.canaries import forms
 from tests.journeys.place import Place, client_of, running, token_of, write_place
-from tests.journeys.test_canary import forms, misbehaving
+from tests.journeys.test_canary import misbehaving
 from tests.simulators.authority import make_certificate
 from tests.simulators.aws import BUCKET, REGION, ROLE, Aws, Sts
 from tests.simulators.upstreams import Upstream, upstream

@@ -14,6 +14,7 @@ from gateway.config.load import load
 from gateway.identify import SigningKeys
 from tests.inject.vaults import broker_role, let_in, mount
 from tests.inject.world import write_key
+from tests.journeys.canaries import forms
 from tests.journeys.place import UPSTREAM_KEY, client_of, running, token_of, write_place
 from tests.simulators import upstreams
 from tests.simulators.broker import Broker
@@ -121,17 +122,6 @@ client_auth = "post"
 client_secret = "file:client.key"
 """
 RULES = '@id("all") permit (principal in AgentGroup::"writers", action, resource);\n'
-
-
-def forms(secret: str) -> list[bytes]:
-    """The shapes in which a secret could hide: plain, URL-encoded, base64 at each alignment, JSON-escaped."""
-    raw = secret.encode()
-    found = [raw, quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()]
-    for shift in range(3):
-        coded = base64.b64encode(b"x" * shift + raw)
-        found.append(coded[4 if shift else 0 : -4])
-        found.append(coded[4 if shift else 0 : -4].replace(b"+", b"-").replace(b"/", b"_"))
-    return found
 
 
 class Tokens(TokenEndpoint):
