@@ -105,5 +105,6 @@ def kinds_in(settings: Settings, credentials: Credentials) -> set[str]:
 
 def _chosen(name: str, table: object) -> Iterator[str]:
     for key, hint in get_type_hints(type(table)).items():
-        if get_origin(hint) is Literal:
+        has_effect = key != "subject" or getattr(table, "grant", "") == "token_exchange"
+        if get_origin(hint) is Literal and has_effect:
             yield f"{name}.{key}={getattr(table, key)}"
