@@ -113,7 +113,7 @@ def test_each_kind_of_error_has_its_exit_code_and_no_traceback(failing, capsys, 
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize("bug", [lambda text: int(text), lambda text: {}[text], lambda text: open(text), lambda text: again(text)])  # noqa: PLW0108, SIM115
+@pytest.mark.parametrize("bug", [lambda text: int(text), lambda text: {}[text], lambda text: open(text), lambda text: again(text)])  # noqa: PLW0108, SIM115 - each breaks in its own way
 def test_a_traceback_is_shown_when_it_is_asked_for_and_quotes_no_value_that_the_code_broke_on(capsys, monkeypatch, bug):
     monkeypatch.setenv("PORTREEVE_DEBUG", "1")
     monkeypatch.setattr(sys, "argv", ["portreeve", "break"])
