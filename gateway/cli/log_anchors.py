@@ -104,7 +104,9 @@ def _peer_claims(where: Where, peer: Path) -> list[Claim]:
 def _witnessed(where: Where, path: Path) -> tuple[Attested, WitnessPolicy]:
     try:
         policy = WitnessPolicy.parse(path.read_bytes())
-        return witness_claims(Anchors(where.reader().folder).notes(), policy, where.keys, int(time.time())), policy
+        reader = where.reader()
+        own = [key for key in where.keys if key.name == reader.origin]  # a cosigned checkpoint of another log says nothing of this one
+        return witness_claims(Anchors(reader.folder).notes(), policy, own, int(time.time())), policy
     except BadPolicy as error:
         raise typer.BadParameter(f"{path}: {error}") from error
     except BadNote as error:

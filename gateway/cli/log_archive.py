@@ -66,7 +66,7 @@ def prune(
     settings = load(folder)
     if not 0 < len(why) <= 1_000 or not why.isprintable():
         raise typer.BadParameter("--why: one line of at most 1000 characters")
-    numbered = before.isascii() and before.isdigit()
+    numbered = before.isascii() and before.isdigit() and len(before) < 20
     reader = LogReader(settings.log.folder)
     given = {"n": int(before)} if numbered else {"t": moment_us(before, "--before")}
     planned = pruning.plan(reader.folder, settings.log, **given)

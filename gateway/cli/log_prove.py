@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.log_place import (
+    INCOMPLETE,
     KEY,
     TAMPERED,
     AsJson,
@@ -27,6 +28,7 @@ from gateway.cli.log_place import (
 from gateway.cli.log_view import moment
 from gateway.cli.output import print_json, printable, styled
 from gateway.cli.progress import progress as show_progress
+from gateway.errors import Problem
 from gateway.record import (
     BadNote,
     BadProof,
@@ -59,6 +61,9 @@ def prove(
     bare: Annotated[bool, typer.Option("--bare", help="Leave the record out: whoever checks the proof must have it.")] = False,
 ) -> None:
     """Write the proof that record N stands in the log, under the newest signed checkpoint (c2sp.org/tlog-proof).
+
+    Exit codes: 0 it is written, 1 the log is not as it was signed, 2 wrong usage, 3 the record was pruned, or a file cannot be read, 4 no given key
+    has signed the log.
 
     Example: portreeve log prove 6 --out 6.tlog-proof
     """
@@ -107,7 +112,8 @@ def check_receipt(
 
     Example: portreeve log check-receipt "$RECEIPT"
 
-    Exit codes: 0 yes, 1 the log holds something else or ends before it, 2 wrong usage, 4 no given key has signed the log.
+    Exit codes: 0 yes, 1 the log holds something else or ends before it, 2 wrong usage, 3 the record was pruned, or a file cannot be read, 4 no
+    given key has signed the log.
     """
     wanted = ReceiptText.parse(receipt)
     if wanted is None:
@@ -145,7 +151,8 @@ def consistency(
 
     Example: portreeve log consistency seen.note newest.note
 
-    Exit codes: 0 yes, 1 no (two signed checkpoints of one size with different roots are kept as evidence), 4 a signature is wrong.
+    Exit codes: 0 yes, 1 no (two signed checkpoints of one size with different roots are kept as evidence), 2 wrong usage, 3 what it takes was
+    pruned, or a file cannot be read, 4 a signature is wrong.
     """
     without_log = proof is not None and key is not None and log is None
     where = Where(Path(), keys_in(key), None) if without_log and key else place_of(folder, log, key, needs_key=True)
@@ -225,6 +232,12 @@ def _proving(where: Where) -> Iterator[Prover]:
         stop(KEY, f"the newest checkpoint: {error}")
     except NotAsSigned as error:
         stop(TAMPERED, f"{error}; see `portreeve log verify`")
+    except OSError as error:
+        stop(INCOMPLETE, f"a file cannot be read: {error.strerror} ({error.filename})")
+    except Problem as problem:
+        if problem.code != "log_pruned":
+            raise
+        stop(INCOMPLETE, f"{problem.message}; {problem.remedy}")
 
 
 def _read(path: Path) -> bytes:

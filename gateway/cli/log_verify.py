@@ -55,7 +55,7 @@ def verify(
     """
     where = place_of(folder, log, key, needs_key=True)
     held = held_by(where, Others(prometheus, prometheus_days, peer or (), witness_policy))
-    numbered = since.isascii() and since.isdigit()
+    numbered = since.isascii() and since.isdigit() and len(since) < 20
     with _pool(jobs or os.cpu_count() or 1) as pool, show_progress("verifying", _expected_size(where)) as progress:
         question = Question(
             level,

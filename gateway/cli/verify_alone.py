@@ -281,7 +281,7 @@ def begin(tree: Tree, path: Path, roots: dict[int, set[bytes]]) -> bytes:
     try:
         head = json.loads(next(lines_of(path), b""))
         tree.hashes, prev = [bytes.fromhex(one) for one in head["frontier"]], bytes.fromhex(head["prev"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         prev = b""
     if not prev or tree.size not in roots or len(tree.hashes) != tree.size.bit_count():
         raise Wrong(MISSING, f"the records before {tree.size} are missing, and no checkpoint confirms what the rest goes on from")
@@ -296,6 +296,9 @@ def meet(tree: Tree, roots: dict[int, set[bytes]]) -> None:
 def verified(folder: Path, keys: Keys | None, *, every: bool = False) -> str:
     """What can be said of the log. Raises Wrong."""
     try:
+        for path in (folder / "origin", folder / "checkpoint", folder / "checkpoints", *(folder / "log").glob("*.jsonl*")):
+            if path.exists() and not path.is_file():
+                raise Wrong(MISSING, f"{path} is not a file: reading it might never end")
         origin = (folder / "origin").read_bytes().decode("utf-8")
         if not re.fullmatch(NAME + r"\n", origin):
             raise Wrong(MISSING, f"{folder / 'origin'} holds no origin")

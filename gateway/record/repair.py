@@ -29,6 +29,9 @@ TOLD_MAX = 100
 """Files that a `gap` record describes one by one: it has to fit into a line."""
 
 
+PIECE_BYTES = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Sound:
     """How far a log is sound: so many records, up to this byte of the segment that begins with record `first`."""
@@ -70,8 +73,24 @@ def diagnose(folder: LogFolder, keys: Sequence[NoteKey]) -> Damage | None:
         why = "the list of checkpoints holds what no key has signed"
     if not why:
         return None
-    data = b"".join(path.read_bytes()[sound.offset if first == sound.first else 0 :] for first, path in folder.segment_list() if first >= sound.first)
-    return Damage(why, sound, signed, len(data), data.count(b"\n"))
+    return Damage(why, sound, signed, *_behind(folder, sound))
+
+
+def _behind(folder: LogFolder, sound: Sound) -> tuple[int, int]:
+    """Bytes and lines behind what is sound, counted in pieces: they may be more than memory holds. Of what does not unpack only the bytes."""
+    size = count = 0
+    for first, path in folder.segment_list():
+        if first < sound.first:
+            continue
+        try:
+            with open_segment(path) as stream:
+                stream.seek(sound.offset if first == sound.first else 0)
+                while piece := stream.read(PIECE_BYTES):
+                    size += len(piece)
+                    count += piece.count(b"\n")
+        except PackedBroken:
+            size += path.stat().st_size
+    return size, count
 
 
 def accept_loss(folder: LogFolder, keys: Sequence[NoteKey], why: str, by: str) -> Damage:

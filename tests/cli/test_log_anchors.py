@@ -115,3 +115,19 @@ async def test_pruning_does_not_hide_another_history_from_those_who_saw_the_firs
     assert verify(place).exit_code == 3
     for options in ((), ("--since", cut)):
         assert verify(place, *with_peer, *options).exit_code == 1
+
+
+async def test_a_cosigned_checkpoint_of_another_log_does_not_count_for_this_one(place):
+    """The auditor has the keys of both in one file. Of a log that was never witnessed, the anchors of the other one would say that it was."""
+    shutil.rmtree(place / "a" / "log" / "anchors")
+    await grow(place / "c", 1, origin="gw.example/other")
+    theirs = keys(place / "c", "gw.example/other")
+    prover = Prover(LogReader(place / "c" / "log"), theirs)
+    async with witnessing(place / "w2", {"gw.example/other": theirs}) as witness:
+        await submit(Fetcher(), prover, Anchors(LogFolder(place / "c" / "log")), witness)
+    prover.close()
+    shutil.copytree(place / "c" / "log" / "anchors", place / "a" / "log" / "anchors")
+    with (place / "a" / "key").open("a") as stream:
+        stream.write(f"{theirs[0]}\n")
+    done = verify(place, "--witness-policy", place / "policy")
+    assert (done.exit_code, "no trusted key has signed the note" in done.output) == (4, True)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.record import Checkpoint, LogReader, NoteSigner
 from gateway.record.tree import leaf_hash
 from tests.cli.test_log import at, run
+from tests.record.test_pruning import pruned
 from tests.record.world import ORIGIN, files, keys, lines, opened, plain, small_log, twin
 
 
@@ -154,3 +155,13 @@ async def test_a_log_set_back_to_an_earlier_state_is_found_by_a_later_checkpoint
     assert run("verify", *at(earlier)).exit_code == 0
     done = run("consistency", seen, 1, *at(earlier))
     assert (done.exit_code, "set back" in done.stderr) == (1, True)
+
+
+async def test_what_was_pruned_is_missing_and_not_wrong_usage(tmp_path):
+    folder = tmp_path / "b"
+    await small_log(folder, calls=10)
+    await pruned(folder, 12)
+    (folder / "key").write_text(f"{keys(folder)[0]}\n")
+    for words in (("prove", 0), ("check-receipt", f"{ORIGIN}#0;{'0' * 64}")):
+        done = run(*words, *at(folder))
+        assert (done.exit_code, "record 0 was pruned" in done.output) == (3, True)

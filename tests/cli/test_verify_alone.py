@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,29 @@ def test_wrong_usage_and_no_log_are_told_apart(tmp_path):
     assert script(tmp_path, "--chain").returncode == 3
     assert script(VECTORS / "folder", "--key", tmp_path / "none").returncode == 4
     assert "RFC 8032" in script("--help").stdout
+
+
+@pytest.mark.parametrize("name", ["origin", "checkpoint", "checkpoints", "log/00000000000000000000.jsonl"])
+@pytest.mark.parametrize("endless", [False, True])
+def test_it_ends_whatever_stands_in_the_place_of_a_file(tmp_path, name, endless):
+    shutil.copytree(VECTORS / "folder", tmp_path / "log")
+    path = tmp_path / "log" / name
+    path.unlink()
+    if endless:
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+    done = script(tmp_path / "log", "--key", VECTORS / "key")
+    assert (done.returncode, done.stderr, "not a file" in done.stdout) == (3, "", True)
+
+
+def test_a_first_line_nested_beyond_reason_confirms_nothing(tmp_path):
+    shutil.copytree(VECTORS / "folder", tmp_path / "log")
+    for path in (tmp_path / "log" / "log").iterdir():
+        path.unlink()
+    (tmp_path / "log" / "log" / f"{5:020d}.jsonl").write_bytes(b"[" * 60_000 + b"\n")
+    done = script(tmp_path / "log", "--key", VECTORS / "key")
+    assert (done.returncode, done.stderr) == (3, "")
 
 
 def test_the_command_prints_exactly_this_file():

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from gateway.errors import Problem
@@ -5,7 +7,7 @@ from gateway.record import LogReader, NoteSigner, Question, verify_log
 from gateway.record.archiving import archive
 from gateway.record.folder import LogFolder
 from gateway.record.repair import accept_loss, diagnose
-from tests.record.world import files, keys, lines, opened, plain, small_log, verified, write_call
+from tests.record.world import files, keys, lines, opened, plain, small_log, twin, verified, write_call
 
 
 @pytest.fixture
@@ -86,6 +88,30 @@ async def test_what_was_moved_is_all_there(log):
     assert kept + moved == broken
     assert kept == whole[: len(kept)]
     assert damage.lost_bytes == len(moved)
+
+
+async def test_a_loss_larger_than_memory_is_measured_in_pieces(log):
+    files(log)[3].unlink()
+    size = sum(path.stat().st_size for path in files(log)[3:])
+    with files(log)[-1].open("r+b") as stream:
+        stream.truncate(files(log)[-1].stat().st_size + (1 << 27))
+    tracemalloc.start()
+    damage = diagnose(place(log), keys(log))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert damage.lost_bytes >= size + (1 << 27)
+    assert peak < 1 << 25
+
+
+async def test_what_is_lost_of_packed_segments_is_counted_unpacked(log):
+    twin(log, log.with_name("b"))
+    archive(place(log.with_name("b")))
+    found = []
+    for folder in (log, log.with_name("b")):
+        place(folder).segment_list()[3][1].unlink()
+        damage = diagnose(place(folder), keys(log))
+        found.append((damage.lost_bytes, damage.lost_lines, damage.sound.size))
+    assert found[0] == found[1]
 
 
 async def test_a_rewritten_end_is_cut_back_to_what_was_signed(log):
