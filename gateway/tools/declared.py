@@ -92,7 +92,7 @@ class ArgumentReader:
         style = declared.get("style", "form" if where == "query" else "simple")
         if style != ("form" if where == "query" else "simple"):
             raise Unsupported(f"the style {str(style)[:32]} is not read", at, "declare single values, or arrays of style form")
-        schema = self.schemas.read(declared["schema"], (*at, "schema"))
+        schema = never_null(self.schemas.read(declared["schema"], (*at, "schema")))
         kind, array = scalar(schema, (*at, "schema"))
         if array and where == "path":
             raise Unsupported("a list in a path is not read", at, "declare a string")
@@ -164,7 +164,8 @@ class ArgumentReader:
             raise Unsupported("a form is read only as an object of single values with names of its own", place, "declare properties")
         fields: dict[str, Parameter] = {}
         properties: dict[str, Json] = {}
-        for name, value in schema["properties"].items():
+        for name, stated in schema["properties"].items():
+            value = never_null(stated)
             try:
                 kind, array = scalar(value, (*place, "schema", "properties", name))
             except Unsupported as why:
@@ -176,6 +177,16 @@ class ArgumentReader:
             properties[name] = {**value, "type": value.get("type", kind)}
         members = self._flatten({**schema, "properties": properties}, arguments, required=required)
         arguments.body = BodyPlan("form", frozenset({FORM}), required, fields=fields, members=members)
+
+
+def never_null(schema: dict[str, Json]) -> dict[str, Json]:
+    """The schema for what comes as text: a choice between null and one other schema, as generators write for what is optional, is that other one."""
+    for key in ("anyOf", "oneOf"):
+        own = {name: value for name, value in schema.items() if name != key}
+        others = [branch for branch in schema.get(key, ()) if branch != {"type": "null"}]
+        if len(others) == 1 and not (own.keys() & others[0].keys()) - {"description"}:
+            return {**others[0], **own}
+    return schema
 
 
 def scalar(schema: Mapping[str, Json], place: Place) -> tuple[Scalar, bool]:

@@ -204,3 +204,16 @@ def test_what_policy_sees_is_what_the_upstream_gets():
     assert found.body is not None
     assert loads(found.body)["amount"] == found.arguments["amount"] == 0.1
     assert b"0.1," in found.body
+
+
+@pytest.mark.parametrize("choice", ["anyOf", "oneOf"])
+def test_an_optional_list_as_generators_write_it_is_a_list(choice):
+    """A choice of null and a list: a text is never null, so it is the list."""
+    schema = {choice: [{"type": "array", "items": {"type": "integer"}, "maxItems": 2}, {"type": "null"}], "description": "some"}
+    tool = query_taking(schema)
+    assert tool.plans["x"].operation.input_schema["properties"]["a"]["type"] == "array"
+    assert bind(tool, call("GET", "/x", "a=1&a=2")).arguments == {"a": [1, 2]}
+    with pytest.raises(Refusal):
+        bind(tool, call("GET", "/x", "a=1&a=2&a=3"))
+    form = operation_taking({"type": "object", "properties": {"a": schema}}, media="application/x-www-form-urlencoded")
+    assert bind(form, call("POST", "/x", body=b"a=1&a=2", headers=FORM)).arguments == {"a": [1, 2]}
