@@ -201,7 +201,7 @@ def read(folder: Path) -> list[list[str]]:
     if odd := [name for name in names if not name.as_posix().isprintable()]:  # the bundle and the log hold names as text
         raise Problems([Problem("policy_file_name", "a file's name is no printable text", file=ascii(str(name)), remedy="rename it") for name in odd])
     files: list[list[str]] = []
-    problems: list[Problem] = []
+    problems: list[Problem] = _passed_over(folder)
     for name in names:
         if name.parts[0] != CASES and not any(part.startswith(".") for part in name.parts) and others.isdisjoint(name.parents):
             try:
@@ -213,8 +213,26 @@ def read(folder: Path) -> list[list[str]]:
     return files
 
 
+def _passed_over(folder: Path) -> list[Problem]:
+    """What looks like a source and is none: a rule in it would silently do nothing."""
+    found: list[Problem] = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] == CASES or any(part.startswith(".") for part in name.parts):
+            continue
+        if path.is_symlink() and path.is_dir():
+            found.append(
+                Problem("policy_folder_link", "links to folders are not followed", file=ascii(str(path))[1:-1], remedy="copy the folder here")
+            )
+        elif path.suffix != ".cedar" and path.suffix.lower() == ".cedar":
+            found.append(Problem("policy_file_name", "policies end in .cedar, in lower case", file=ascii(str(path))[1:-1], remedy="rename it"))
+    return found
+
+
 def read_text(path: Path) -> str:
     """The text of a policy file, or of the declared schema. Raises Problem."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise Problem("policy_unreadable", "this is no plain file", file=str(path), remedy="put a plain file here")
     try:
         return as_text(str(path), path.read_bytes())
     except OSError as error:

@@ -262,3 +262,22 @@ def test_a_declared_schema_that_nests_too_deep_has_a_place(tmp_path):
     (folder / "schema.cedarschema").write_text("type T =\n" + "Set<" * 6_000)
     (found,) = faults(folder, PERMIT_ALL)
     assert (found.code, found.line, Path(found.file).name) == ("schema_too_deep", 2, "schema.cedarschema")
+
+
+def test_a_source_that_would_be_passed_over_is_a_problem(tmp_path):
+    """A forbid in such a file would silently do nothing, or the load would wait for ever."""
+    folder = tmp_path / "policies"
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team" / "a.cedar").write_text('@id("never") forbid (principal, action, resource);')
+    load(folder, PERMIT_ALL)
+    for code, make in (
+        ("policy_folder_link", lambda: (folder / "team").symlink_to(tmp_path / "team")),
+        ("policy_file_name", lambda: (folder / "team").write_text("") or (folder / "team").rename(folder / "x.Cedar")),
+        ("policy_unreadable", lambda: os.mkfifo(folder / "pipe.cedar")),
+    ):
+        make()
+        assert [p.code for p in faults(folder)] == [code]
+        for path in ("team", "x.Cedar", "pipe.cedar"):
+            (folder / path).unlink(missing_ok=True)
+    (folder / ".hidden").symlink_to(tmp_path / "team")
+    assert load(folder).policy_count == 1
