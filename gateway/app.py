@@ -95,7 +95,7 @@ class Gateway:
         began = time.perf_counter()
         metrics, fatal = Metrics(), asyncio.Event()
         trust = await asyncio.to_thread(Trust.open, settings.state, teller(metrics.tokens, report), shared=share is not None, now=now)
-        trust.services = services(trust.voucher, metrics.tokens, report)
+        trust.services = services(trust, metrics.tokens, report)
         try:
             state = await asyncio.to_thread(load_state, settings, trust)
             took_s = time.perf_counter() - began
@@ -159,7 +159,7 @@ class Gateway:
             audience=audience(settings),
             more=[*listing_routes(lambda: pipeline.state, pipeline.refuse, settings.url), *oauth_routes(service, settings.limits, settings.url)],
         )
-        at, admin_at = bound(self.share, settings)
+        at, admin_at = bound(share, settings)
         self._agents = await serve(agents, at, settings.limits, on_refusal=self._door_refused)
         access = access_routes(lambda: pipeline.state, pipeline.gatherer.look, allowed_hosts(settings.admin), settings.limits)
         admin = admin_app(

@@ -43,7 +43,7 @@ class Orders:
         self._writing: set[asyncio.Future[Receipt]] = set()
         trust.changed = self.changed
         self.changed()
-        self._timing = asyncio.create_task(self._keep_time())
+        self._timing = self._begin_timing()
 
     async def noticed(self, kind: str) -> None:
         """A command has changed the state and wants it recorded: it is in force here before the record is written and the command is answered.
@@ -89,6 +89,17 @@ class Orders:
         for agent in credentials.holders():
             if verifier.standing(agent):
                 credentials.revoke("agent", agent)
+
+    def _begin_timing(self) -> asyncio.Task[None]:
+        timing = asyncio.create_task(self._keep_time())
+        timing.add_done_callback(self._timing_ended)
+        return timing
+
+    def _timing_ended(self, timing: asyncio.Task[None]) -> None:
+        """It never ends by itself, so something broke that nobody foresaw: it is told, and begun anew."""
+        if not timing.cancelled():
+            self._report(f"looking at the clock broke, and begins anew: {type(timing.exception()).__name__}")
+            self._timing = self._begin_timing()
 
     async def _keep_time(self) -> None:
         """Stop what may not go any more because a registration has lapsed, in the second in which it does."""

@@ -129,20 +129,20 @@ class Trust:
             await asyncio.to_thread(database.close)
 
 
-def services(voucher: Voucher, metrics: TokenMetrics, report: Callable[[str], None]) -> Services:
-    """What the sources of credentials are given: the gateway's signature, and who counts; a line when one cannot be had or ended any more, or can again."""
+def services(trust: Trust, metrics: TokenMetrics, report: Callable[[str], None]) -> Services:
+    """What the sources of credentials are given: the gateway's signature and clock, and who counts; a line when one cannot be had or ended any more,
+    or can again.
+    """
 
-    def told(credential: str, result: str, line: str) -> None:
-        metrics.credential_fetched(credential, result)
-        if line:
-            report(line)
+    def telling(count: Callable[[str, str], None]) -> Callable[[str, str, str], None]:
+        def told(credential: str, result: str, line: str) -> None:
+            count(credential, result)
+            if line:
+                report(line)
 
-    def given_back(credential: str, result: str, line: str) -> None:
-        metrics.credential_ended(credential, result)
-        if line:
-            report(line)
+        return told
 
-    return Services(voucher, told, given_back)
+    return Services(trust.voucher, telling(metrics.credential_fetched), telling(metrics.credential_ended), trust.now)
 
 
 def teller(metrics: TokenMetrics, report: Callable[[str], None]) -> Told:

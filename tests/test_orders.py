@@ -93,3 +93,23 @@ async def test_keys_of_a_command_that_died_before_it_told_anybody_go_into_force(
         kid = rotate(load(tmp_path).keys, at_once=True).active
         place.gateway._orders._news.set()  # the next look at the clock, sooner
         await expect_signer(place, kid)
+
+
+async def test_looking_at_the_clock_begins_anew_when_it_breaks(tmp_path: Path):
+    write_place(tmp_path, 1)
+    async with running(tmp_path) as place:
+        orders, wanted = place.gateway._orders, asyncio.Event()
+
+        def look() -> None:
+            if not wanted.is_set():
+                wanted.set()
+                raise KeyError("a value that nobody is told")
+
+        orders._look_at_keys = look
+        first = orders._timing
+        orders._news.set()
+        async with asyncio.timeout(10):
+            while orders._timing is first:
+                await asyncio.sleep(0.001)
+        assert not orders._timing.done()
+        assert [line for line in place.said if "clock" in line] == ["looking at the clock broke, and begins anew: KeyError"]

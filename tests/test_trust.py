@@ -13,7 +13,7 @@ from gateway.identities import Identities, Revoked
 from gateway.metrics import Metrics
 from gateway.proof import Proof
 from gateway.secret import Secret
-from gateway.trust import Trust, teller
+from gateway.trust import Trust, services, teller
 from tests.journeys.token_clients import Key
 
 
@@ -25,6 +25,19 @@ async def test_what_becomes_of_fetches_is_counted_and_only_changes_are_told(tmp_
     text = metrics.text().decode()
     assert lines == ["down", "up again"]
     assert 'portreeve_key_fetches_total{issuer="ci",result="failed"} 2.0' in text and 'result="ok"} 1.0' in text
+
+
+async def test_sources_of_credentials_have_the_gateways_clock_and_are_counted_and_told(tmp_path: Path):
+    metrics, lines = Metrics(), []
+    trust = Trust.open(tmp_path, lambda *_: None, now=lambda: 1_795_238_630.0)
+    given = services(trust, metrics.tokens, lines.append)
+    given.told("crm", "failed", "down")
+    given.given_back("crm", "ok", "")
+    await trust.close()
+    text = metrics.text().decode()
+    assert (given.now(), lines) == (1_795_238_630.0, ["down"])
+    assert 'portreeve_credential_fetches_total{credential="crm",result="failed"} 1.0' in text
+    assert 'portreeve_credential_revocations_total{credential="crm",result="ok"} 1.0' in text
 
 
 async def test_what_one_process_revokes_enrols_or_uses_up_another_knows(tmp_path: Path):

@@ -56,9 +56,9 @@ def open_source(credential: CredentialSettings, folder: Path, services: Services
     if isinstance(settings, LeaseSettings):
         return LeaseSource(settings, vault) if vault is not None else None
     if isinstance(settings, GithubAppSettings):
-        return GithubAppSource(settings, ClientKey(settings.private_key), Fetcher(settings.ca_file, timeout_s=settings.timeout_s))
+        return GithubAppSource(settings, ClientKey(settings.private_key), Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.now)
     if isinstance(settings, StsSettings):
-        return StsSource(settings, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
+        return StsSource(settings, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch, services.now)
     secret = open_reference(settings.client_secret, folder, vault) if settings.client_secret else None
     key = ClientKey(settings.client_key) if settings.client_key else None
     return OAuth2Source(settings, secret or key, Fetcher(settings.ca_file, timeout_s=settings.timeout_s), services.vouch)
